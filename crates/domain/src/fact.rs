@@ -1,0 +1,290 @@
+//! Facts: what one report says, in the words of telephony instead of a vendor's.
+//!
+//! A fact says what happened, never what it means for the state: reports come late, twice, out of order and
+//! sometimes not at all, and only the model can weigh that. Wire ids in here (`visitor 22`, `callid`) are
+//! kept as they came, because they are what later reports of the same call will name.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Text;
+use crate::time::Timestamp;
+
+/// One report, understood: who sent it (as far as it says) and what it states.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The dialect's own name of the report, for metrics and the log: `RING`, `Cdr`, `NewCdr`, `dialend`.
+    pub name: Text,
+    /// What it states; most reports state one thing, some none that is known (then [`Fact::Unrecognized`]).
+    pub facts: Vec<Fact>,
+}
+
+/// One thing that a report states.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// The device has started (OM BOOTUP 2.5.1.1, Yeastar BootUp).
+    DeviceBooted,
+    /// Its configuration changed; OM does not say what (2.5.1.2), Yeastar does.
+    ConfigChanged {
+        /// What changed, as the device words it: type, name and operation.
+        what: Option<Text>,
+    },
+    /// The state of an extension's line or registration.
+    ExtensionStatus(ExtensionStatus),
+    /// Something happened in a call. (Boxed: it is much larger than the others.)
+    Call(Box<CallFact>),
+    /// A call record.
+    Cdr(Box<CdrFact>),
+    /// A report that is well formed but unknown; kept and passed on as it is.
+    Unrecognized {
+        /// The name it gave itself.
+        name: Text,
+    },
+    /// A report that is known and says nothing about telephony (an SMS receipt, say); passed on by name.
+    Noted {
+        /// The name it gave itself.
+        name: Text,
+    },
+}
+
+/// An extension's line or registration changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExtensionStatus {
+    /// The extension's number.
+    pub extension: Text,
+    /// What its line does now.
+    pub status: LineStatus,
+    /// From where it registered (OM `RegisterIP`).
+    pub address: Option<Text>,
+}
+
+/// What a device can say of an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineStatus {
+    /// On hook (and reachable, as far as the report can tell).
+    Idle,
+    /// Ringing.
+    Ringing,
+    /// Off hook: dialling, talking, waiting.
+    Busy,
+    /// In a call that is held.
+    OnHold,
+    /// Registered or reachable again; says nothing of its line, except on Yeastar v2 (see
+    /// [`LineStatus::RegisteredIdle`]).
+    Online,
+    /// Registered and idle (Yeastar v2 reports the end of a call as `Registered`).
+    RegisteredIdle,
+    /// Not reachable.
+    Offline,
+}
+
+/// Something that happened in a call.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallFact {
+    /// What happened.
+    pub happening: Happening,
+    /// The wire's own id of the whole call, where the dialect has one (Yeastar `callid`, ZYCOO `uniqueid`).
+    pub key: Option<Text>,
+    /// Who it is about. The reporting side comes first: for [`Happening::Ringing`] and
+    /// [`Happening::Answered`] who rings or answers, for [`Happening::Alerting`] and
+    /// [`Happening::PeerAnswered`] the caller, for [`Happening::Ended`] who released.
+    pub parties: Vec<Party>,
+    /// Keys pressed, for [`Happening::Digits`]; without the `T` of a time-out, with the exit key.
+    pub digits: Option<Text>,
+    /// The input ended by time-out (a trailing `T`), not by count or exit key.
+    pub timed_out: bool,
+    /// Queue, for [`Happening::Queued`] and [`Happening::QueueRefused`].
+    pub queue: Option<QueueMention>,
+    /// Recording path, as the report names it. Never to be trusted as a file name.
+    pub recording: Option<Text>,
+    /// Vendor's failure code (OM FAILED 1–8).
+    pub code: Option<u32>,
+    /// Vendor's reason in words, trimmed.
+    pub reason: Option<Text>,
+    /// The report gives the parties' own states (Yeastar CallStatus) and names all telephones that are in the
+    /// call.
+    pub complete: bool,
+    /// No report said so: it follows from others.
+    #[serde(default)]
+    pub inferred: bool,
+}
+
+/// What can happen in a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// A call asks to come in and waits to be accepted (INVITE).
+    Invited,
+    /// A call came in, was answered by the exchange, and waits to be routed (INCOMING).
+    Incoming,
+    /// The first party rings (RING).
+    Ringing,
+    /// The first party hears ringback (ALERT).
+    Alerting,
+    /// The first party answered (ANSWER).
+    Answered,
+    /// The first party learned that the other answered (ANSWERED).
+    PeerAnswered,
+    /// The connection between the parties is over; the first one released it (BYE).
+    Ended,
+    /// The call of the first party was diverted (DIVERT).
+    Diverted,
+    /// The call of the first party was transferred (Yeastar Transfer).
+    Transferred,
+    /// A dialled call got its ids or its line (TRANSIENT); adds what earlier reports lacked.
+    Placed,
+    /// The call could not be made (FAILED, CallFailed).
+    Failed,
+    /// Keys were pressed (DTMF).
+    Digits,
+    /// A menu's announcement ended (EndOfAnn, PlayPromptEnd).
+    AnnouncementEnded,
+    /// The call waits in a queue (QUEUE).
+    Queued,
+    /// The queue did not take the call: all members offline, or the queue is full (QUEUE with a reason).
+    QueueRefused,
+    /// The first party was put on hold (Yeastar HOLD).
+    Held,
+    /// A survey was answered (Yeastar satisfaction); the score is in `digits`.
+    Surveyed,
+    /// The first party is in the call, in a state that the report does not tell (Yeastar CallStatus).
+    #[default]
+    Mentioned,
+}
+
+/// A queue as a report names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueMention {
+    /// The device's own id of the queue (OM `waiting group`: not the group's number).
+    pub id: Text,
+    /// How many wait, the one reported included.
+    pub count: Option<u32>,
+}
+
+/// A party of a call, as a report names it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Party {
+    /// A telephone of the exchange.
+    Extension {
+        /// Its number.
+        number: Text,
+        /// Its state in the call, where the report tells each party's own.
+        state: Option<PartyState>,
+    },
+    /// An outside caller.
+    Visitor(OutsideParty),
+    /// An outside number that was called.
+    Outer(OutsideParty),
+    /// A voice menu.
+    Menu {
+        /// Its id.
+        id: Text,
+    },
+}
+
+/// An outside party; everything but what the report says is absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutsideParty {
+    /// Wire id (`visitor id`, `outer id`, `inboundid`, `outboundid`); recycled by the device.
+    pub id: Option<Text>,
+    /// Calling number. Empty numbers are absent.
+    pub from: Option<Text>,
+    /// Called number.
+    pub to: Option<Text>,
+    /// The trunk, where the report names it.
+    pub trunk: Option<Text>,
+    /// The wire's id of this connection (OM `callid`); neither unique nor the same in the record.
+    pub callid: Option<Text>,
+    /// Its state in the call, where the report tells each party's own.
+    pub state: Option<PartyState>,
+}
+
+/// The state of one party in reports that give each party's own (Yeastar CallStatus `memberstatus`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartyState {
+    /// Hears ringback.
+    Alerting,
+    /// Rings.
+    Ringing,
+    /// Talks.
+    Talking,
+    /// Is held.
+    Held,
+    /// Has left.
+    Gone,
+}
+
+impl Party {
+    /// An extension named without a state of its own.
+    #[must_use]
+    pub fn extension(number: impl Into<Text>) -> Self {
+        Self::Extension { number: number.into(), state: None }
+    }
+}
+
+impl CallFact {
+    /// A fact about these parties, and nothing more yet.
+    #[must_use]
+    pub fn new(happening: Happening, parties: Vec<Party>) -> Self {
+        Self { happening, parties, ..Self::default() }
+    }
+}
+
+/// A call record as a device wrote it (OM 2.6, Yeastar NewCdr, ZYCOO cdr/cc_cdr/ivr).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CdrFact {
+    /// The device's id of the record; for dialects without one, made from its content.
+    pub wire_id: Text,
+    /// `callid`, `uniqueid` or `uuid`.
+    pub callid: Option<Text>,
+    /// `visitor id`.
+    pub visitor: Option<Text>,
+    /// `outer id`.
+    pub outer: Option<Text>,
+    /// The record's type: `IN`, `OU`, `FI`, `FW`, `LO`, `CB`, or the vendor's own word.
+    pub kind: Text,
+    /// OM route: `IP`, `XO`, `IC`, `OP`.
+    pub route: Option<Text>,
+    /// Calling number.
+    pub from: Option<Text>,
+    /// Called number.
+    pub to: Option<Text>,
+    /// Trunk number.
+    pub trunk: Option<Text>,
+    /// Whose record it is: the extension's, or the trunk's (5.7).
+    pub side: CdrSide,
+    /// Which way the call went, where the record tells.
+    pub direction: Option<crate::view::Direction>,
+    /// Begin, as the device wrote it (its local time, without a zone).
+    pub started_at_local: Option<Text>,
+    /// End, as the device wrote it.
+    pub ended_at_local: Option<Text>,
+    /// Begin in UTC, by the device's zone; absent when the text is no time.
+    pub started_at: Option<Timestamp>,
+    /// End in UTC.
+    pub ended_at: Option<Timestamp>,
+    /// Talk time in seconds; 0 says that it was not answered.
+    pub duration: Option<u32>,
+    /// Recording path, not to be trusted as a file name.
+    pub recording: Option<Text>,
+    /// Codec of the recording (`RecCodec`).
+    pub codec: Option<Text>,
+    /// The record means that the whole call is over, not only one extension's part in it.
+    pub closes_call: bool,
+    /// Everything else that the record says, by the vendor's own names.
+    pub extra: Vec<(Text, Text)>,
+}
+
+/// Whose record a CDR is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CdrSide {
+    /// The extension's part.
+    #[default]
+    Extension,
+    /// The trunk's part.
+    Trunk,
+}
