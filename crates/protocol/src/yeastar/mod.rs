@@ -1,0 +1,13 @@
+//! Yeastar S-series: JSON over HTTP, in four generations that differ in how they write the parties of a call.
+//!
+//! [`report`] is what a report says, [`decode`] and [`encode`] are the way between it and bytes, and
+//! [`translate`] is what it means.
+
+mod decode;
+mod encode;
+pub mod report;
+mod translate;
+
+pub use decode::decode;
+pub use encode::{Form, encode};
+pub use translate::translate;
