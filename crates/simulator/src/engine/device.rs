@@ -1,0 +1,447 @@
+//! One exchange: its extensions, trunks, groups and menus, its calls, and the ids it gives out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::Emission;
+use super::call::{Call, Direction, Plan};
+use super::clock::{Clock, Wake};
+use super::happening::Happening;
+use super::wire::{Channel, IdPool, Wire};
+use crate::config::{Dialect, FleetConfig};
+use crate::dialect::{Frame, Voice};
+use crate::dice::Dice;
+
+/// What a telephone is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phone {
+    Idle,
+    Ringing,
+    Busy,
+    Offline,
+}
+
+impl Phone {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Ringing => "ringing",
+            Self::Busy => "busy",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Extension {
+    pub(crate) number: Arc<str>,
+    pub(crate) ip: bool,
+    pub(crate) phone: Phone,
+    pub(crate) call: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Trunk {
+    pub(crate) number: Arc<str>,
+    pub(crate) ip: bool,
+    /// Control before the answer: INVITE.
+    pub(crate) asks_before: bool,
+    /// Control after the answer: INCOMING.
+    pub(crate) asks_after: bool,
+    /// The line tells when the far end answers.
+    pub(crate) reversal: bool,
+    /// The API switch is off.
+    pub(crate) bare: bool,
+    pub(crate) lines: usize,
+    pub(crate) active: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// The group's own number, as BYE of a waiting caller names it.
+    pub(crate) number: u32,
+    /// What QUEUE calls `waiting group`: another number.
+    pub(crate) queue: u32,
+    pub(crate) members: Vec<usize>,
+    pub(crate) waiting: VecDeque<u64>,
+}
+
+/// How this device's firmware differs from the others'.
+#[derive(Debug)]
+pub(crate) struct Habits {
+    /// Recording names end in the callid in hex, and join date and time with `_`.
+    pub(crate) hex_callids: bool,
+    pub(crate) records_calls: bool,
+    pub(crate) attendant_cdrs: bool,
+    /// How long an application may think about an INVITE or INCOMING.
+    pub(crate) decision_ms: u64,
+    pub(crate) talk_ms: u64,
+    pub(crate) ring_ms: u64,
+    pub(crate) queue_capacity: usize,
+    pub(crate) arrival_ms: Option<u64>,
+    pub(crate) phones_fail_ms: Option<u64>,
+    pub(crate) menus: u8,
+    pub(crate) mix: crate::config::Mix,
+}
+
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) index: usize,
+    pub(crate) name: String,
+    pub(crate) dialect: Dialect,
+    pub(crate) voice: Voice,
+    pub(crate) habits: Habits,
+    pub(crate) dice: Dice,
+    pub(crate) extensions: Vec<Extension>,
+    pub(crate) trunks: Vec<Trunk>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) calls: BTreeMap<u64, Call>,
+    pub(crate) ids: IdPool,
+    pub(crate) next_call: u64,
+    pub(crate) callid: u32,
+    pub(crate) first_callid: u32,
+    pub(crate) records: u64,
+    pub(crate) channels: u32,
+    /// Calls of a rush that count against the arrivals to come.
+    pub(crate) debt: u32,
+    pub(crate) boot: u32,
+    pub(crate) up: bool,
+    pub(crate) paused: bool,
+}
+
+impl Device {
+    pub(crate) fn new(config: &FleetConfig, index: usize) -> Self {
+        let habits = habits(config, index);
+        let extensions = extensions(config.extensions);
+        let groups = groups(config, &extensions);
+        let first_callid = if habits.hex_callids { 0x8000 } else { 0x5000 };
+        Self {
+            index,
+            name: format!("sim-{}", index + 1),
+            dialect: config.dialect,
+            voice: Voice::new(config, index),
+            habits,
+            dice: Dice::fork(config.seed, index as u64),
+            extensions,
+            trunks: trunks(config),
+            groups,
+            calls: BTreeMap::new(),
+            ids: IdPool::new(config.wire_ids),
+            next_call: 0,
+            callid: first_callid,
+            first_callid,
+            records: 0,
+            channels: 0,
+            debt: 0,
+            boot: 0,
+            up: true,
+            paused: false,
+        }
+    }
+
+    /// Sets the device's first timers. With `reports` it tells that it has booted.
+    pub(crate) fn start(&mut self, clock: &mut Clock, reports: bool) {
+        if let Some(interval) = self.habits.arrival_ms {
+            let first = self.dice.between(interval / 4, interval);
+            clock.wake(self.index, first, Wake::Arrival);
+        }
+        self.set_phone_timer(clock);
+        let configured = self.dice.around(600_000);
+        clock.wake(self.index, configured, Wake::Configured);
+        if reports {
+            self.come_up(clock);
+        }
+    }
+
+    /// The boot report, and the IP phones that register.
+    fn come_up(&mut self, clock: &mut Clock) {
+        self.up = true;
+        self.emit(clock, None, &Happening::BootedUp);
+        for index in 0..self.extensions.len() {
+            if self.extensions[index].ip {
+                self.extensions[index].phone = Phone::Idle;
+                self.emit(clock, None, &self.online(index));
+            }
+        }
+    }
+
+    fn online(&self, index: usize) -> Happening<'_> {
+        let address = [10, 129, (index / 250) as u8, (index % 250 + 1) as u8];
+        Happening::PhoneOnline { extension: &self.extensions[index].number, address }
+    }
+
+    /// Everything the device knew of calls is gone at once, without a report.
+    pub(crate) fn reboot(&mut self, clock: &mut Clock) {
+        self.calls.clear();
+        self.ids.reset();
+        self.callid = self.first_callid;
+        self.records = 0;
+        self.debt = 0;
+        self.boot += 1;
+        self.up = false;
+        for extension in &mut self.extensions {
+            extension.call = None;
+            extension.phone = Phone::Idle;
+        }
+        for trunk in &mut self.trunks {
+            trunk.active = 0;
+        }
+        for group in &mut self.groups {
+            group.waiting.clear();
+        }
+        clock.wake(self.index, 2000, Wake::Booted { boot: self.boot });
+    }
+
+    /// Does what a timer is for.
+    pub(crate) fn wake(&mut self, clock: &mut Clock, what: Wake) {
+        match what {
+            Wake::Arrival => self.arrival(clock),
+            Wake::Rush { group } => self.rush(clock, group),
+            Wake::Call { call, token } => self.advance(clock, call, token),
+            Wake::OnHook { extension, boot } if boot == self.boot => self.hang_up_tone(clock, extension),
+            Wake::Offer { extension, boot } if boot == self.boot => self.offer(clock, extension),
+            Wake::PhoneFails => self.phone_fails(clock),
+            Wake::PhoneReturns { extension, boot } if boot == self.boot => {
+                self.phone_returns(clock, extension);
+            }
+            Wake::Configured => self.configured(clock),
+            Wake::Booted { boot } if boot == self.boot => self.come_up(clock),
+            Wake::OnHook { .. } | Wake::Offer { .. } | Wake::PhoneReturns { .. } | Wake::Booted { .. } => {}
+        }
+    }
+
+    fn arrival(&mut self, clock: &mut Clock) {
+        let Some(interval) = self.habits.arrival_ms else { return };
+        let next = self.dice.around(interval).max(1);
+        clock.wake(self.index, next, Wake::Arrival);
+        if self.paused || !self.up {
+            return;
+        }
+        if self.debt > 0 {
+            self.debt -= 1;
+        } else {
+            self.place_some_call(clock);
+        }
+    }
+
+    fn configured(&mut self, clock: &mut Clock) {
+        let next = self.dice.around(600_000);
+        clock.wake(self.index, next, Wake::Configured);
+        if !self.paused && self.up {
+            let trunk = self.dice.below(self.trunks.len() as u64) as usize;
+            self.emit(clock, None, &Happening::ConfigChanged { trunk: &self.trunks[trunk].number });
+        }
+    }
+
+    fn set_phone_timer(&mut self, clock: &mut Clock) {
+        if let Some(interval) = self.habits.phones_fail_ms {
+            let next = self.dice.around(interval).max(1);
+            clock.wake(self.index, next, Wake::PhoneFails);
+        }
+    }
+
+    /// One idle IP phone goes off line, and now and then all members of a group, whom somebody
+    /// then calls in vain.
+    fn phone_fails(&mut self, clock: &mut Clock) {
+        self.set_phone_timer(clock);
+        if self.paused || !self.up {
+            return;
+        }
+        if self.habits.mix.queued > 0 && self.dice.chance(0.3) {
+            let group = self.dice.below(self.groups.len() as u64) as usize;
+            let members = self.groups.get(group).map(|group| group.members.clone()).unwrap_or_default();
+            let all_idle = members.iter().all(|&member| self.can_fail(member));
+            if all_idle && !members.is_empty() {
+                members.iter().for_each(|&member| self.take_off_line(clock, member));
+                self.debt += 1;
+                clock.wake(self.index, 1000, Wake::Rush { group });
+            }
+        } else {
+            let phone = self.dice.below(self.extensions.len() as u64) as usize;
+            if self.can_fail(phone) {
+                self.take_off_line(clock, phone);
+            }
+        }
+    }
+
+    fn can_fail(&self, index: usize) -> bool {
+        let extension = &self.extensions[index];
+        extension.ip && extension.phone == Phone::Idle && !self.reserved(index)
+    }
+
+    fn take_off_line(&mut self, clock: &mut Clock, index: usize) {
+        self.extensions[index].phone = Phone::Offline;
+        self.emit(clock, None, &Happening::PhoneOffline { extension: &self.extensions[index].number });
+        let back = self.dice.around(15_000);
+        clock.wake(self.index, back, Wake::PhoneReturns { extension: index, boot: self.boot });
+    }
+
+    fn phone_returns(&mut self, clock: &mut Clock, index: usize) {
+        if self.extensions[index].phone != Phone::Offline {
+            return;
+        }
+        if self.paused {
+            clock.wake(self.index, 1000, Wake::PhoneReturns { extension: index, boot: self.boot });
+            return;
+        }
+        self.extensions[index].phone = Phone::Idle;
+        self.emit(clock, None, &self.online(index));
+        self.offer_soon(clock, index);
+    }
+
+    fn hang_up_tone(&mut self, clock: &mut Clock, index: usize) {
+        let extension = &mut self.extensions[index];
+        if extension.phone == Phone::Busy && extension.call.is_none() {
+            extension.phone = Phone::Idle;
+            self.emit(clock, None, &Happening::WentOnHook { extension: &self.extensions[index].number });
+            self.offer_soon(clock, index);
+        }
+    }
+
+    /// Says what happened, in the device's dialect.
+    pub(crate) fn emit(&self, clock: &mut Clock, call: Option<&Call>, happening: &Happening<'_>) {
+        let frame = Frame { local: clock.local(clock.now), millis: clock.now, zone: clock.zone, call };
+        let (device, at, call) = (self.index, clock.now, call.map(|call| call.id));
+        self.voice.report(&frame, happening, &mut |report| {
+            clock.out.push(Emission { device, at, call, report });
+        });
+    }
+
+    /// Starts a call; it lives in the caller's hands until it is kept.
+    pub(crate) fn new_call(&mut self, clock: &Clock, direction: Direction, plan: Plan) -> Call {
+        self.next_call += 1;
+        Call::new(self.next_call, self.dialect, direction, plan, self.channel(clock), clock.now)
+    }
+
+    pub(crate) fn channel(&mut self, clock: &Clock) -> Channel {
+        self.channels += 1;
+        Channel { second: clock.local(clock.now).unix, number: self.channels }
+    }
+
+    /// The next callid: 16 bits, and then from 1 again.
+    pub(crate) fn next_callid(&mut self) -> u32 {
+        self.callid = self.callid % 0xFFFF + 1;
+        self.callid
+    }
+
+    /// Takes a line of a trunk and a wire id; `None` when either has run out.
+    pub(crate) fn take_line(
+        &mut self,
+        clock: &Clock,
+        trunk: usize,
+        from: &Arc<str>,
+        to: &Arc<str>,
+        callid: u32,
+    ) -> Option<Wire> {
+        if !self.has_line(trunk) {
+            return None;
+        }
+        let id = self.ids.take()?;
+        let channel = self.channel(clock);
+        let trunk = &mut self.trunks[trunk];
+        trunk.active += 1;
+        let (from, to) = (from.clone(), to.clone());
+        Some(Wire {
+            id,
+            callid,
+            from,
+            to,
+            trunk: trunk.number.clone(),
+            bare: trunk.bare,
+            analog: !trunk.ip,
+            channel,
+        })
+    }
+
+    pub(crate) fn has_line(&self, trunk: usize) -> bool {
+        self.trunks.get(trunk).is_some_and(|trunk| trunk.active < trunk.lines)
+    }
+
+    /// Whether waiting calls have a claim on this extension.
+    pub(crate) fn reserved(&self, index: usize) -> bool {
+        self.groups.iter().any(|group| !group.waiting.is_empty() && group.members.contains(&index))
+            || self.waiter_for(index).is_some()
+    }
+
+    pub(crate) fn is_idle(&self, index: usize) -> bool {
+        self.extensions[index].phone == Phone::Idle
+    }
+}
+
+fn habits(config: &FleetConfig, index: usize) -> Habits {
+    let talk_ms = config.talk.as_millis().clamp(1, 86_400_000) as u64;
+    let per_minute = config.calls_per_minute / config.devices.max(1) as f64;
+    let arrival_ms = (per_minute > 0.0).then(|| ((60_000.0 / per_minute) as u64).max(1));
+    Habits {
+        hex_callids: index.is_multiple_of(2),
+        records_calls: index % 5 != 4,
+        attendant_cdrs: config.attendant_cdrs,
+        decision_ms: if config.dialect == Dialect::Yeastar { 10_000 } else { 5000 },
+        talk_ms,
+        ring_ms: talk_ms.min(3000),
+        queue_capacity: config.queue_capacity.max(1),
+        arrival_ms,
+        phones_fail_ms: config.phones_fail_every.map(|every| every.as_millis().max(1) as u64),
+        menus: config.menus,
+        mix: config.mix,
+    }
+}
+
+/// Numbers from 200 as in the vendor's manual, longer ones if there are too many for that. Every
+/// fourth telephone is analog.
+fn extensions(count: usize) -> Vec<Extension> {
+    let first = [200, 2000, 20_000].into_iter().find(|first| count <= first * 4).unwrap_or(200_000);
+    (0..count)
+        .map(|index| Extension {
+            number: (first + index).to_string().into(),
+            ip: index % 4 != 0,
+            phone: Phone::Idle,
+            call: None,
+        })
+        .collect()
+}
+
+fn trunks(config: &FleetConfig) -> Vec<Trunk> {
+    let ip_trunks = config.trunks.div_ceil(2);
+    (0..config.trunks)
+        .map(|index| {
+            let ip = index < ip_trunks;
+            let number = if ip {
+                (888 + index).to_string()
+            } else {
+                format!("0216120{:04}", 8234 + index - ip_trunks)
+            };
+            Trunk {
+                number: number.into(),
+                ip,
+                asks_before: index % 4 >= 2,
+                asks_after: matches!(index % 4, 0 | 3),
+                reversal: (index - index.min(ip_trunks)) % 2 == 1,
+                bare: config.bare_trunk && index > 0 && index + 1 == config.trunks,
+                lines: if ip { 30 } else { 1 },
+                active: 0,
+            }
+        })
+        .collect()
+}
+
+/// Members are IP phones from the end of the list: a group that may go off line as a whole must
+/// have no analog one.
+fn groups(config: &FleetConfig, extensions: &[Extension]) -> Vec<Group> {
+    let phones: Vec<usize> = (0..extensions.len()).rev().filter(|&index| extensions[index].ip).collect();
+    let size = config.group_members.min(phones.len() / (config.groups + 1));
+    if size == 0 {
+        return Vec::new();
+    }
+    phones
+        .chunks_exact(size)
+        .take(config.groups)
+        .zip(1..)
+        .map(|(members, number)| Group {
+            number,
+            queue: number + 5,
+            members: members.to_vec(),
+            waiting: VecDeque::new(),
+        })
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! Group queues, and the queue in front of one extension.
+
+use super::Happening;
+use super::call::{Call, Stage, Target};
+use super::clock::{Clock, Wake};
+use super::device::{Device, Phone};
+use super::happening::{Outcome, Refusal};
+
+impl Device {
+    /// A call reaches a group: a free member rings, or it waits, or it is refused.
+    pub(crate) fn enter_group(&mut self, clock: &mut Clock, call: &mut Call, index: usize) -> bool {
+        call.group = Some(index);
+        if self.groups[index].waiting.is_empty()
+            && let Some(member) = self.free_member(index)
+        {
+            self.ring(clock, call, member);
+            return true;
+        }
+        let group = &self.groups[index];
+        let all_offline = group.members.iter().all(|&member| self.extensions[member].phone == Phone::Offline);
+        let waiting = group.waiting.len();
+        if all_offline {
+            self.say_queued(clock, call, 0, Some(Refusal::Offline));
+            return self.end(clock, call, Outcome::NoAnswer);
+        }
+        if waiting >= self.habits.queue_capacity {
+            self.say_queued(clock, call, waiting, Some(Refusal::Full));
+            return self.end(clock, call, Outcome::NoAnswer);
+        }
+        call.stage = Stage::Queued;
+        call.queued_at = Some(clock.now);
+        call.accepted = call.accepted.or(Some(clock.now));
+        self.groups[index].waiting.push_back(call.id);
+        self.say_queued(clock, call, waiting + 1, None);
+        let patience = self.dice.around(self.habits.talk_ms * 3).max(1);
+        self.after(clock, call, patience);
+        true
+    }
+
+    fn free_member(&mut self, group: usize) -> Option<usize> {
+        let group = &self.groups[group];
+        let free = group.members.iter().copied().find(|&member| self.is_idle(member))?;
+        Some(free)
+    }
+
+    fn say_queued(&self, clock: &mut Clock, call: &Call, count: usize, refused: Option<Refusal>) {
+        let queue = call.group.and_then(|group| self.groups.get(group)).map_or(0, |group| group.queue);
+        if let Some(caller) = self.originator(call) {
+            self.emit(clock, Some(call), &Happening::Queued { caller, queue, count, refused });
+        }
+    }
+
+    /// The member did not answer: the next free one rings, or the call waits.
+    pub(crate) fn hunt_on(&mut self, clock: &mut Clock, call: &mut Call, member: usize) -> bool {
+        self.stops_ringing(clock, call, member);
+        let Some(index) = call.group else { return self.end(clock, call, Outcome::NoAnswer) };
+        let next =
+            self.groups[index].members.iter().copied().find(|&other| other != member && self.is_idle(other));
+        match next {
+            Some(next) => self.ring(clock, call, next),
+            // Nobody else: the one who did not answer is asked again.
+            None => self.ring(clock, call, member),
+        }
+        true
+    }
+
+    /// An application has the call wait for one extension; no report says so.
+    pub(crate) fn wait_for(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) -> bool {
+        if self.is_idle(extension) {
+            self.ring(clock, call, extension);
+            return true;
+        }
+        call.stage = Stage::WaitingFor(extension);
+        call.queued_at = Some(clock.now);
+        let patience = self.dice.around(self.habits.talk_ms * 3).max(1);
+        self.after(clock, call, patience);
+        true
+    }
+
+    /// The call that has waited longest for this very extension.
+    pub(crate) fn waiter_for(&self, extension: usize) -> Option<u64> {
+        self.calls.values().find(|call| call.stage == Stage::WaitingFor(extension)).map(|call| call.id)
+    }
+
+    /// The next waiting call, if there is one, will be offered to this extension in a moment.
+    pub(crate) fn offer_soon(&mut self, clock: &mut Clock, extension: usize) {
+        if self.reserved(extension) {
+            let pause = self.dice.between(200, 800);
+            clock.wake(self.index, pause, Wake::Offer { extension, boot: self.boot });
+        }
+    }
+
+    /// A free extension takes the first waiting call: it rings, and so the call leaves the queue.
+    pub(crate) fn offer(&mut self, clock: &mut Clock, extension: usize) {
+        if !self.is_idle(extension) {
+            return;
+        }
+        let Some(id) = self.waiter_for(extension).or_else(|| self.first_in_queue(extension)) else { return };
+        let Some(mut call) = self.calls.remove(&id) else { return };
+        self.leave_queue(clock, &mut call);
+        if let Stage::WaitingFor(_) = call.stage {
+            call.plan.target = Target::Extension(extension);
+        }
+        self.ring(clock, &mut call, extension);
+        self.keep(call, true);
+    }
+
+    fn first_in_queue(&self, extension: usize) -> Option<u64> {
+        self.groups
+            .iter()
+            .filter(|group| group.members.contains(&extension))
+            .flat_map(|group| &group.waiting)
+            .copied()
+            .find(|id| self.calls.get(id).is_some_and(|call| !call.frozen))
+    }
+
+    /// Takes the call off its queue, if it is in one.
+    pub(crate) fn leave_queue(&mut self, clock: &Clock, call: &mut Call) {
+        if let Some(since) = call.queued_at.take() {
+            call.queue_ms += clock.now - since;
+            for group in &mut self.groups {
+                group.waiting.retain(|&id| id != call.id);
+            }
+        }
+    }
+
+    pub(crate) fn give_up_waiting(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
+        self.end(clock, call, Outcome::NoAnswer)
+    }
+}

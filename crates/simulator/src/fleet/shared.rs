@@ -1,0 +1,204 @@
+//! What the parts of a running fleet share: the engine with its clock, and each device's way out.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::sync::mpsc;
+
+use super::DeviceAction;
+use super::ledger::{Ledger, Parcel};
+use super::line::{Outgoing, QUEUE};
+use crate::config::{Faults, FleetConfig};
+use crate::dice::Dice;
+use crate::engine::{Emission, Engine, Truth};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    ledgers: Vec<Arc<Ledger>>,
+}
+
+/// The engine, and everything that decides what becomes of its reports. One lock: a report is out
+/// of the engine and on its way (or lost) before anybody can ask for the truth.
+#[derive(Debug)]
+struct State {
+    engine: Engine,
+    started: Instant,
+    speed: f64,
+    faults: Faults,
+    /// Faults have dice of their own: switching them on does not change the calls.
+    dice: Dice,
+    exits: Vec<Exit>,
+}
+
+#[derive(Debug)]
+struct Exit {
+    queue: Option<mpsc::Sender<Outgoing>>,
+    ledger: Arc<Ledger>,
+    plugged: bool,
+    hung: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: &FleetConfig,
+        epoch: i64,
+    ) -> anyhow::Result<(Self, Vec<mpsc::Receiver<Outgoing>>)> {
+        let engine = Engine::new(config, epoch)?;
+        let mut queues = Vec::new();
+        let exits: Vec<Exit> = (0..config.devices)
+            .map(|_| {
+                let (sender, receiver) = mpsc::channel(QUEUE);
+                queues.push(receiver);
+                Exit { queue: Some(sender), ledger: Arc::default(), plugged: true, hung: false }
+            })
+            .collect();
+        let ledgers = exits.iter().map(|exit| exit.ledger.clone()).collect();
+        let state = State {
+            engine,
+            started: Instant::now(),
+            speed: config.speed,
+            faults: config.faults,
+            dice: Dice::fork(config.seed, u64::MAX),
+            exits,
+        };
+        Ok((Self { state: Mutex::new(state), ledgers }, queues))
+    }
+
+    /// The state is changed in whole steps only, so it is sound even if another thread panicked.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ledger(&self, device: usize) -> Arc<Ledger> {
+        self.ledgers.get(device).cloned().unwrap_or_default()
+    }
+
+    /// Brings the engine up to now; returns how long nothing will happen.
+    pub(crate) fn step(&self) -> Duration {
+        self.lock().catch_up()
+    }
+
+    pub(crate) fn truth(&self) -> Truth {
+        let mut state = self.lock();
+        state.catch_up();
+        let mut truth = state.engine.truth();
+        for (index, exit) in state.exits.iter().enumerate() {
+            let Some(name) = state.engine.name(index) else { continue };
+            if let Some(device) = truth.devices.get_mut(name) {
+                exit.ledger.fill(device);
+                device.plugged = exit.plugged;
+                device.hung = exit.hung;
+            }
+        }
+        truth
+    }
+
+    pub(crate) fn pause(&self) {
+        let mut state = self.lock();
+        state.catch_up();
+        state.engine.pause();
+    }
+
+    pub(crate) fn resume(&self) {
+        let mut state = self.lock();
+        state.catch_up();
+        state.engine.resume();
+    }
+
+    pub(crate) fn set_faults(&self, faults: Faults) -> anyhow::Result<()> {
+        faults.check()?;
+        self.lock().faults = faults;
+        Ok(())
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.lock().faults
+    }
+
+    pub(crate) fn place_call(&self, device: &str, from: &str, to_trunk: &str) -> anyhow::Result<()> {
+        if from.is_empty() || from.len() > 64 || from.chars().any(char::is_control) {
+            bail!("`from` must be a number of 1 to 64 characters");
+        }
+        let mut state = self.lock();
+        let index = state.index(device)?;
+        state.catch_up();
+        state.engine.place_call(index, from, to_trunk)?;
+        state.catch_up();
+        Ok(())
+    }
+
+    pub(crate) fn act(&self, device: &str, action: DeviceAction) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        let index = state.index(device)?;
+        state.catch_up();
+        if action == DeviceAction::Reboot {
+            state.engine.reboot(index)?;
+        }
+        let exit = state.exits.get_mut(index).context("there is no such device")?;
+        match action {
+            DeviceAction::Reboot => exit.hung = false,
+            DeviceAction::Hang => exit.hung = true,
+            DeviceAction::Resume => exit.hung = false,
+            DeviceAction::Unplug => exit.plugged = false,
+            DeviceAction::Plug => exit.plugged = true,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reports_sent(&self) -> u64 {
+        self.ledgers.iter().map(|ledger| ledger.reports_sent()).sum()
+    }
+
+    /// Lines end once their queues are closed and empty.
+    pub(crate) fn close_queues(&self) {
+        self.lock().exits.iter_mut().for_each(|exit| exit.queue = None);
+    }
+}
+
+impl State {
+    fn index(&self, device: &str) -> anyhow::Result<usize> {
+        let index = device.strip_prefix("sim-").and_then(|number| number.parse::<usize>().ok());
+        index
+            .and_then(|number| number.checked_sub(1))
+            .filter(|&index| self.engine.name(index) == Some(device))
+            .with_context(|| format!("there is no device {device:?}: use sim-1 to sim-{}", self.engine.len()))
+    }
+
+    fn catch_up(&mut self) -> Duration {
+        // A stopped fleet stands still, or the truth would leave its reports behind.
+        if self.exits.iter().all(|exit| exit.queue.is_none()) {
+            return Duration::MAX;
+        }
+        let now = (self.started.elapsed().as_secs_f64() * 1000.0 * self.speed) as u64;
+        for emission in self.engine.step_until(now.max(self.engine.now())) {
+            self.dispatch(emission);
+        }
+        let next = self.engine.next_due().unwrap_or(u64::MAX).saturating_sub(now);
+        Duration::from_secs_f64((next as f64 / 1000.0 / self.speed).clamp(0.001, 3600.0))
+    }
+
+    /// Decides what the wire does to a report, and sends it on its way.
+    fn dispatch(&mut self, emission: Emission) {
+        // All draws are made for each report, so that one fault does not move another.
+        let dropped = self.dice.chance(self.faults.drop);
+        let doubled = self.dice.chance(self.faults.duplicate);
+        let overtaken = self.dice.chance(self.faults.reorder);
+        let hold = Duration::from_millis(self.dice.between(50, 400));
+        let later = Duration::from_millis(self.dice.between(1, 400));
+        let Some(exit) = self.exits.get(emission.device) else { return };
+        let Some(queue) = exit.queue.as_ref().filter(|_| exit.plugged && !dropped) else {
+            exit.ledger.lost(&emission.report);
+            return;
+        };
+        exit.ledger.accepted();
+        let parcel = Arc::new(Parcel::new(emission.report, 1 + u8::from(doubled)));
+        let copies = [Some(overtaken.then_some(hold)), doubled.then_some(Some(later))];
+        for hold in copies.into_iter().flatten() {
+            if queue.try_send(Outgoing { parcel: parcel.clone(), hold }).is_err() {
+                exit.ledger.failed(&parcel);
+            }
+        }
+    }
+}
