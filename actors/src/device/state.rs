@@ -1,0 +1,1107 @@
+//! What a device knows: itself, and its calls. Pure: the time and the id seed come with each input, and the
+//! entities are asked by whoever drives this.
+//!
+//! Driving goes so: [`CellState::begin`] takes one piece of work and says whom to tell what; their replies go
+//! into [`CellState::take`], which may have more to tell; when it has none, the piece is done. After the last
+//! piece [`CellState::finish`] gives the effects. The actor drives it with real entities; tests and offline
+//! replay drive it with plain structs.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use switchroom_domain::Text;
+use switchroom_domain::event::{Event, EventData, EventKind};
+use switchroom_domain::fact::{
+    CallFact, CdrFact, CdrSide, ExtensionStatus, Fact, Happening, OutsideParty, Party,
+};
+use switchroom_domain::id::{CallId, CdrId, DeviceId, EventId, IdSeed, LegId, Minter, ReportId};
+use switchroom_domain::time::{Millis, Timestamp};
+use switchroom_domain::view::{Basis, CallView, CdrView, Direction, LegKind};
+
+use super::binding::{self, Bound};
+use super::call::Call;
+use super::plan::{Plan, Planner};
+use crate::call_leg::LegState;
+use crate::entity::{Deadline, Doubt, Draft, Entity, LegMove, Phase, Reply, Told};
+
+/// How long an ended call is remembered, so that its records and late reports find it.
+const REMEMBER_ENDED: Millis = Millis::from_secs(30);
+/// How many ended calls are remembered at most.
+const ENDED_KEPT: usize = 512;
+/// How many records' fingerprints are remembered, to know a repeat.
+const RECORDS_KEPT: usize = 512;
+/// A second BOOTUP within this time is the first one again.
+const BOOT_REPEAT: Millis = Millis::from_secs(3);
+
+/// One piece of work for a cell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// A report states this.
+    Fact(Fact),
+    /// Points in time that were asked for have come.
+    Timers,
+}
+
+/// Everything that one input caused.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Events, stamped, in order.
+    pub events: Vec<Event>,
+    /// Calls that ended, or whose ended state changed: to be found by their id from now on.
+    pub ended_calls: Vec<CallView>,
+    /// Records to keep.
+    pub cdrs: Vec<StoredCdr>,
+    /// The report repeated a record that is known already.
+    pub duplicate: bool,
+}
+
+/// A record with the fingerprint that tells a repeat.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredCdr {
+    /// The record.
+    pub cdr: CdrView,
+    /// A hash of its content.
+    pub fingerprint: u64,
+    /// The event that announces it; not published when the store knows the record already.
+    pub event: EventId,
+}
+
+/// A device and its calls; see the module. Serialised, it is the head of a cell's snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CellState {
+    id: DeviceId,
+    /// Count of events.
+    sequence: u64,
+    /// Restarts of the device that were reported.
+    boots: u64,
+    booted_at: Option<Timestamp>,
+    first_report_at: Option<Timestamp>,
+    last_report_at: Option<Timestamp>,
+    /// The cell's own time: never goes back, even if the clock does.
+    now: Timestamp,
+    calls: Vec<Call>,
+    ended: VecDeque<Call>,
+    records: Vec<u64>,
+    /// When extensions want to be woken.
+    wakes: Vec<(Timestamp, Text)>,
+    /// Trunks that a report proved to be trunks.
+    trunks: BTreeSet<Text>,
+    #[serde(skip)]
+    pending: Pending,
+    #[serde(skip)]
+    doubt: Doubt,
+}
+
+/// What is being worked on between `begin` and `finish`.
+#[derive(Debug, Clone, Default)]
+struct Pending {
+    ids: Option<Minter>,
+    report: Option<ReportId>,
+    fact: Option<Box<CallFact>>,
+    /// A report that is looked at once the call that holds its wire id wrongly is ended.
+    next: Option<Box<CallFact>>,
+    call: Option<CallId>,
+    plan: PlanRest,
+    is_new: bool,
+    round: Round,
+    events: Vec<Event>,
+    ended: Vec<CallId>,
+    cdrs: Vec<StoredCdr>,
+    duplicate: bool,
+    /// Suspect legs that extensions named; each becomes a release of its own.
+    suspects: Vec<(CallId, LegId)>,
+    asked: Vec<Entity>,
+    queue_moves: Vec<QueueMove>,
+}
+
+/// A call enters a queue, or leaves it (for this reason).
+#[derive(Debug, Clone)]
+struct QueueMove {
+    queue: Text,
+    left: Option<&'static str>,
+    count: Option<u32>,
+    call: CallId,
+    from: Option<Text>,
+}
+
+/// What of a plan is still needed once the legs have moved.
+#[derive(Debug, Clone, Default)]
+struct PlanRest {
+    primary: Option<LegId>,
+    named: Vec<LegId>,
+    over: Option<Text>,
+    leaves_queue: Option<&'static str>,
+    enters_queue: Option<(Text, Option<u32>)>,
+    group_learned: Option<u32>,
+    basis: Basis,
+    /// Legs as they were before.
+    before: Vec<(LegId, Phase)>,
+    was_answered: bool,
+    /// Who leaves is only presumed to have left: no report of it has come, so none can be late.
+    presumed: bool,
+    old_trunks: Vec<Text>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Round {
+    #[default]
+    Idle,
+    /// Legs were told.
+    Legs,
+    /// Extensions, trunks and queues were told.
+    Entities,
+}
+
+/// Whom to tell what.
+pub type Ask = (Entity, Told);
+
+impl CellState {
+    /// A device that was never heard of.
+    #[must_use]
+    pub fn new(id: DeviceId, doubt: Doubt) -> Self {
+        Self {
+            id,
+            sequence: 0,
+            boots: 0,
+            booted_at: None,
+            first_report_at: None,
+            last_report_at: None,
+            now: Timestamp::default(),
+            calls: Vec::new(),
+            ended: VecDeque::new(),
+            records: Vec::new(),
+            wakes: Vec::new(),
+            trunks: BTreeSet::new(),
+            pending: Pending::default(),
+            doubt,
+        }
+    }
+
+    /// After it was read from a snapshot.
+    pub fn set_doubt(&mut self, doubt: Doubt) {
+        self.doubt = doubt;
+    }
+
+    /// The device's id.
+    #[must_use]
+    pub fn id(&self) -> &DeviceId {
+        &self.id
+    }
+
+    /// When its last report came.
+    #[must_use]
+    pub fn last_report_at(&self) -> Option<Timestamp> {
+        self.last_report_at
+    }
+
+    /// How often it was reported to have started.
+    #[must_use]
+    pub fn boots(&self) -> u64 {
+        self.boots
+    }
+
+    /// Its count of events.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Its live calls.
+    #[must_use]
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// A call, live or ended a moment ago.
+    #[must_use]
+    pub fn call(&self, id: CallId) -> Option<&Call> {
+        self.calls.iter().chain(&self.ended).find(|call| call.id == id)
+    }
+
+    /// The next point in time at which [`Work::Timers`] has something to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let releases = self.calls.iter().flat_map(|call| call.releases.iter().map(|release| release.at));
+        releases.chain(self.wakes.iter().map(|(at, _)| *at)).min()
+    }
+
+    /// Starts an input: a report (with its id) or a timer.
+    pub fn start(&mut self, seed: IdSeed, report: Option<ReportId>) {
+        self.now = self.now.max(seed.at);
+        self.pending = Pending { ids: Some(Minter::new(seed)), report, ..Pending::default() };
+        if report.is_some() {
+            self.forget_old();
+            if self.first_report_at.is_none() {
+                self.first_report_at = Some(self.now);
+                self.emit(EventKind::DeviceWentUp, "device".into(), EventData::default());
+            }
+            self.last_report_at = Some(self.now);
+        }
+    }
+
+    /// Ends an input and gives what it caused.
+    pub fn finish(&mut self) -> Effects {
+        let pending = std::mem::take(&mut self.pending);
+        let view = |id: &CallId| {
+            self.ended
+                .iter()
+                .rev()
+                .find(|call| call.id == *id)
+                .map(|call| call.view(&self.id, Timestamp::default()))
+        };
+        Effects {
+            ended_calls: pending.ended.iter().filter_map(view).collect(),
+            events: pending.events,
+            cdrs: pending.cdrs,
+            duplicate: pending.duplicate,
+        }
+    }
+
+    /// Begins a piece of work; says whom to tell what.
+    pub fn begin(&mut self, work: Work) -> Vec<Ask> {
+        match work {
+            Work::Fact(Fact::Call(fact)) => self.call_fact(fact),
+            Work::Fact(Fact::ExtensionStatus(status)) => self.extension_status(status),
+            Work::Fact(Fact::DeviceBooted) => self.booted(),
+            Work::Fact(Fact::ConfigChanged { what }) => {
+                let data = EventData { reason: what, ..EventData::default() };
+                self.emit(EventKind::DeviceConfigChanged, "device".into(), data);
+                Vec::new()
+            }
+            Work::Fact(Fact::Cdr(cdr)) => self.cdr(*cdr),
+            Work::Fact(Fact::Unrecognized { name } | Fact::Noted { name }) => {
+                let data = EventData { reason: Some(name), ..EventData::default() };
+                self.emit(EventKind::ReportUnrecognized, "device".into(), data);
+                Vec::new()
+            }
+            Work::Timers => self.timers(),
+        }
+    }
+
+    /// Takes the replies to what was told last; says whom to tell what next.
+    pub fn take(&mut self, replies: Vec<Reply>) -> Vec<Ask> {
+        match self.pending.round {
+            Round::Idle => Vec::new(),
+            Round::Legs => self.legs_moved(&replies),
+            Round::Entities => self.entities_told(replies),
+        }
+    }
+
+    fn tell(&mut self, round: Round, asks: Vec<Ask>) -> Vec<Ask> {
+        self.pending.round = if asks.is_empty() { Round::Idle } else { round };
+        self.pending.asked = asks.iter().map(|(entity, _)| entity.clone()).collect();
+        asks
+    }
+
+    // ---- calls ----------------------------------------------------------------------------------------
+
+    fn call_fact(&mut self, mut fact: Box<CallFact>) -> Vec<Ask> {
+        // `<visitor from="" />` beside a ringing telephone says that the exchange rings it for its owner's
+        // own call: there is nobody on the other side yet.
+        fact.parties.retain(|party| !binding::is_nobody(party));
+        let bound = binding::bind(&self.calls, &self.ended, &fact, self.now, &self.doubt);
+        match bound {
+            Bound::Live(i) => self.plan_for(i, fact, false),
+            Bound::Late(i) => {
+                self.late(i, &fact);
+                Vec::new()
+            }
+            Bound::Recycled(i) => {
+                // The old call is ended first; the report is then looked at again, and is the first of a new
+                // call.
+                let call = self.calls[i].id;
+                self.pending.next = Some(fact);
+                self.gap("recycled_id", Some(call));
+                self.end_call(i, "superseded", Basis::Inferred)
+            }
+            Bound::Unknown if creates(&fact) => {
+                let id = CallId(self.mint());
+                self.calls.push(Call::new(id, self.now));
+                self.plan_for(self.calls.len() - 1, fact, true)
+            }
+            Bound::Unknown => {
+                self.announce_without_call(&fact);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A late report of an ended call: it changes no state, but may tell what the call's record lacks.
+    fn late(&mut self, i: usize, fact: &CallFact) {
+        let now = self.now;
+        let call = &mut self.ended[i];
+        let answered = matches!(fact.happening, Happening::Answered | Happening::PeerAnswered);
+        if answered && call.answered_at.is_none() {
+            call.answered_at = call.ended_at;
+            call.basis = Basis::Inferred;
+            let id = call.id;
+            self.pending.ended.push(id);
+        }
+        self.ended[i].saw(fact.happening, now);
+    }
+
+    fn plan_for(&mut self, i: usize, fact: Box<CallFact>, is_new: bool) -> Vec<Ask> {
+        let before = self.calls[i].legs.iter().map(|leg| (leg.id, leg.phase)).collect();
+        let was_answered = self.calls[i].answered_at.is_some();
+        let old_trunks = self.calls[i].trunks_in_use();
+        let mut ids =
+            self.pending.ids.take().unwrap_or_else(|| Minter::new(IdSeed { at: self.now, entropy: 0 }));
+        let call = &mut self.calls[i];
+        let mut planner = Planner { call: &mut *call, ids: &mut ids, now: self.now, doubt: &self.doubt };
+        if planner.is_late(&fact) {
+            call.saw(fact.happening, self.now);
+            self.pending.ids = Some(ids);
+            return Vec::new();
+        }
+        if !matches!(fact.happening, Happening::Ended | Happening::Failed) {
+            // News of the call: it is not over, whatever the doubt was.
+            planner.call.releases.retain(|release| release.leg.is_some());
+        }
+        let plan = planner.plan(&fact);
+        call.saw(fact.happening, self.now);
+        self.pending.ids = Some(ids);
+        self.pending.call = Some(self.calls[i].id);
+        self.pending.fact = Some(fact);
+        self.pending.is_new = is_new;
+        let inferred = self.pending.fact.as_ref().is_some_and(|fact| fact.inferred);
+        let basis = if inferred { Basis::Inferred } else { Basis::Observed };
+        self.tell_legs(plan, before, was_answered, old_trunks, basis)
+    }
+
+    fn tell_legs(
+        &mut self,
+        plan: Plan,
+        before: Vec<(LegId, Phase)>,
+        was_answered: bool,
+        old_trunks: Vec<Text>,
+        basis: Basis,
+    ) -> Vec<Ask> {
+        self.pending.plan = PlanRest {
+            primary: plan.primary,
+            named: plan.moves.iter().map(|(leg, _)| *leg).collect(),
+            over: plan.over,
+            leaves_queue: plan.leaves_queue,
+            enters_queue: plan.enters_queue,
+            group_learned: plan.group_learned,
+            basis,
+            before,
+            was_answered,
+            presumed: false,
+            old_trunks,
+        };
+        let asks: Vec<Ask> =
+            plan.moves.into_iter().map(|(leg, step)| (Entity::Leg(leg), Told::Moved(step))).collect();
+        if asks.is_empty() {
+            self.pending.round = Round::Legs;
+            return self.legs_moved(&[]);
+        }
+        self.tell(Round::Legs, asks)
+    }
+
+    /// The legs have moved: what that makes of the call, and who else must hear of it.
+    fn legs_moved(&mut self, replies: &[Reply]) -> Vec<Ask> {
+        let asked = std::mem::take(&mut self.pending.asked);
+        let Some(i) = self.pending.call.and_then(|id| self.calls.iter().position(|call| call.id == id))
+        else {
+            return self.tell(Round::Idle, Vec::new());
+        };
+        let now = self.now;
+        let mut rest = std::mem::take(&mut self.pending.plan);
+        let call = &mut self.calls[i];
+        for (entity, reply) in asked.iter().zip(replies) {
+            if let (Entity::Leg(id), Some(phase)) = (entity, reply.phase)
+                && let Some(leg) = call.leg_mut(*id)
+            {
+                leg.phase = phase;
+                leg.heard_at = if rest.presumed { Timestamp::default() } else { now };
+            }
+        }
+        if call.live_legs().all(|leg| leg.kind == LegKind::Menu) && rest.over.is_none() {
+            rest.over = Some(Text::const_new("hangup"));
+            if call.queue.is_some() {
+                rest.leaves_queue = rest.leaves_queue.or(Some("unknown"));
+            }
+            rest.enters_queue = None;
+        }
+        let left_queue = rest.leaves_queue.and_then(|reason| call.queue.take().map(|queue| (queue, reason)));
+        if let Some((queue, _)) = &rest.enters_queue {
+            call.queue = Some(queue.clone());
+        }
+        if let Some(reason) = &rest.over {
+            call.ended_at = Some(now);
+            call.end_reason = Some(reason.clone());
+            call.releases.clear();
+        }
+        let talks =
+            call.live_legs().filter(|leg| leg.kind != LegKind::Menu && leg.phase == Phase::Talking).count();
+        let rings = call.live_legs().any(|leg| leg.phase == Phase::Ringing);
+        if rings && call.rang_at.is_none() {
+            call.rang_at = Some(now);
+        }
+        let answers = self.pending.fact.as_ref().is_some_and(|fact| {
+            matches!(fact.happening, Happening::Answered | Happening::PeerAnswered | Happening::Mentioned)
+        });
+        if call.answered_at.is_none() && talks >= 2 && answers {
+            call.answered_at = Some(now);
+        }
+        call.basis = rest.basis;
+        call.evaluate();
+        let asks = self.tell_of_call(i, &rest, left_queue);
+        self.announce(i, &rest);
+        if rest.over.is_some() {
+            self.bury(i);
+        }
+        if asks.is_empty() {
+            self.pending.round = Round::Idle;
+            return self.next_suspect();
+        }
+        self.tell(Round::Entities, asks)
+    }
+
+    /// Extensions whose leg moved, the trunk, the queue.
+    fn tell_of_call(
+        &mut self,
+        i: usize,
+        rest: &PlanRest,
+        left_queue: Option<(Text, &'static str)>,
+    ) -> Vec<Ask> {
+        let call = &self.calls[i];
+        let (id, basis) = (call.id, rest.basis);
+        let was = |leg: LegId| rest.before.iter().find(|(before, _)| *before == leg).map(|(_, phase)| *phase);
+        // A telephone that passes its call on is named, but on its way out.
+        let passes_on =
+            |fact: &CallFact| matches!(fact.happening, Happening::Transferred | Happening::Diverted);
+        let leaving = self.pending.fact.as_ref().is_some_and(|fact| passes_on(fact));
+        let mut asks = Vec::new();
+        for leg in call.legs.iter().filter(|leg| leg.kind == LegKind::Extension) {
+            let (Some(number), phase) = (&leg.number, leg.phase) else { continue };
+            // Named again: news of the leg, even if its phase is the same. Came and went: no news.
+            let named_again = !leaving && rest.named.contains(&leg.id) && phase.is_live();
+            let passed_by = was(leg.id).is_none() && phase == Phase::Gone;
+            if (was(leg.id) != Some(phase) || named_again) && !passed_by {
+                asks.push((
+                    Entity::Extension(number.clone()),
+                    Told::LegMoved { call: id, leg: leg.id, phase, basis },
+                ));
+            }
+        }
+        let trunks = call.trunks_in_use();
+        for trunk in rest.old_trunks.iter().filter(|trunk| !trunks.contains(trunk)) {
+            asks.push((Entity::Trunk(trunk.clone()), Told::Released { call: id }));
+        }
+        for trunk in trunks.into_iter().filter(|trunk| !rest.old_trunks.contains(trunk)) {
+            asks.push((Entity::Trunk(trunk), Told::Seized { call: id }));
+        }
+        let from = call.from();
+        if let Some((queue, reason)) = left_queue {
+            asks.push((Entity::Queue(queue.clone()), Told::CallLeft { call: id }));
+            if let Some(group) = rest.group_learned {
+                asks.push((Entity::Queue(queue.clone()), Told::GroupLearned { group }));
+            }
+            let from = from.clone();
+            self.pending.queue_moves.push(QueueMove {
+                queue,
+                left: Some(reason),
+                count: None,
+                call: id,
+                from,
+            });
+        }
+        if let Some((queue, count)) = rest.enters_queue.clone() {
+            let entered = Told::CallEntered { call: id, from: from.clone(), count };
+            asks.push((Entity::Queue(queue.clone()), entered));
+            self.pending.queue_moves.push(QueueMove { queue, left: None, count, call: id, from });
+        }
+        asks
+    }
+
+    /// The entities have taken it: their events, their wishes to be woken, what they suspect.
+    fn entities_told(&mut self, replies: Vec<Reply>) -> Vec<Ask> {
+        let asked = std::mem::take(&mut self.pending.asked);
+        for (entity, reply) in asked.into_iter().zip(replies) {
+            for Draft { kind, subject, data } in reply.drafts {
+                self.emit(kind, subject, data);
+            }
+            if let Entity::Extension(number) = &entity {
+                self.wake(number, reply.deadline);
+                self.pending.suspects.extend(reply.suspects);
+                if let Some((call, leg)) = reply.picked_up.last() {
+                    self.pending.next = self.picked_up(*call, *leg);
+                }
+            }
+            if let Entity::Queue(queue) = &entity {
+                self.announce_queue(queue, reply.waited);
+            }
+        }
+        self.pending.round = Round::Idle;
+        self.next_suspect()
+    }
+
+    /// What a report would say of a call that a telephone picked up without one.
+    fn picked_up(&self, call: CallId, leg: LegId) -> Option<Box<CallFact>> {
+        let call = self.calls.iter().find(|c| c.id == call)?;
+        let ringing = call.live_legs().filter(|l| l.id == leg);
+        let others = call.live_legs().filter(|l| l.id != leg && l.phase != Phase::Ringing);
+        let party = |leg: &LegState| {
+            let number = leg.number.clone();
+            let outside = || OutsideParty { id: leg.wire_id.clone(), ..OutsideParty::default() };
+            match leg.kind {
+                LegKind::Extension => number.map(Party::extension),
+                LegKind::Visitor => Some(Party::Visitor(OutsideParty { from: number, ..outside() })),
+                LegKind::Outer => Some(Party::Outer(OutsideParty { to: number, ..outside() })),
+                LegKind::Menu => None,
+            }
+        };
+        let parties = ringing.chain(others).filter_map(party).collect();
+        let fact =
+            CallFact { key: call.key.clone(), inferred: true, ..CallFact::new(Happening::Answered, parties) };
+        Some(Box::new(fact))
+    }
+
+    fn wake(&mut self, number: &Text, deadline: Deadline) {
+        match deadline {
+            Deadline::Unchanged => {}
+            Deadline::Never => self.wakes.retain(|(_, of)| of != number),
+            Deadline::At(at) => {
+                self.wakes.retain(|(_, of)| of != number);
+                self.wakes.push((at, number.clone()));
+            }
+        }
+    }
+
+    /// A telephone that says it is idle, beside a call that nobody ended: the leg is taken to be over. Then,
+    /// if a report waits for its wire id to be free again, that report.
+    fn next_suspect(&mut self) -> Vec<Ask> {
+        while let Some((call, leg)) = self.pending.suspects.pop() {
+            let asks = self.release(call, Some(leg), "silence", "bye_missing");
+            if !asks.is_empty() {
+                return asks;
+            }
+        }
+        match self.pending.next.take() {
+            Some(fact) => self.call_fact(fact),
+            None => Vec::new(),
+        }
+    }
+
+    fn end_call(&mut self, i: usize, reason: &'static str, basis: Basis) -> Vec<Ask> {
+        let now = self.now;
+        let before = self.calls[i].legs.iter().map(|leg| (leg.id, leg.phase)).collect();
+        let (was_answered, trunks) = (self.calls[i].answered_at.is_some(), self.calls[i].trunks_in_use());
+        let mut plan = Plan::default();
+        let mut ids = Minter::new(IdSeed { at: now, entropy: 0 });
+        Planner { call: &mut self.calls[i], ids: &mut ids, now, doubt: &self.doubt }
+            .all_leave(reason, basis, &mut plan);
+        self.pending.call = Some(self.calls[i].id);
+        self.tell_legs(plan, before, was_answered, trunks, basis)
+    }
+
+    fn release(
+        &mut self,
+        call: CallId,
+        leg: Option<LegId>,
+        reason: &'static str,
+        gap: &'static str,
+    ) -> Vec<Ask> {
+        let Some(i) = self.calls.iter().position(|c| c.id == call) else { return Vec::new() };
+        self.calls[i].releases.retain(|release| release.leg != leg);
+        let Some(leg) = leg else {
+            if gap != "none" {
+                self.gap(gap, Some(call));
+            }
+            return self.end_call(i, reason, Basis::Inferred);
+        };
+        let rang = self.calls[i].live_legs().any(|l| l.id == leg && l.phase == Phase::Ringing);
+        let rest: Vec<LegKind> = self.calls[i]
+            .live_legs()
+            .filter(|l| l.id != leg && l.kind != LegKind::Menu)
+            .map(|l| l.kind)
+            .collect();
+        // A telephone that rang in vain leaves its caller waiting, for the next one perhaps.
+        let from_queue = self.calls[i].last_seen(Happening::Queued).is_some();
+        let caller_waits = rang && (rest.contains(&LegKind::Visitor) || from_queue);
+        if rest.len() <= 1 && !caller_waits {
+            if gap != "none" {
+                self.gap(gap, Some(call));
+            }
+            return self.end_call(i, reason, Basis::Inferred);
+        }
+        let before = self.calls[i].legs.iter().map(|l| (l.id, l.phase)).collect();
+        let (was_answered, trunks) = (self.calls[i].answered_at.is_some(), self.calls[i].trunks_in_use());
+        let gone = LegMove { phase: Some(Phase::Gone), basis: Basis::Inferred, ..LegMove::default() };
+        let plan = Plan { moves: vec![(leg, gone)], ..Plan::default() };
+        self.pending.call = Some(call);
+        let asks = self.tell_legs(plan, before, was_answered, trunks, Basis::Inferred);
+        self.pending.plan.presumed = true;
+        asks
+    }
+
+    fn bury(&mut self, i: usize) {
+        let call = self.calls.remove(i);
+        self.pending.ended.push(call.id);
+        if self.ended.len() >= ENDED_KEPT {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(call);
+        self.pending.call = None;
+        self.pending.fact = None;
+    }
+
+    fn forget_old(&mut self) {
+        // They ended in this order.
+        let expired = |call: &Call| call.ended_at.is_none_or(|at| self.now.since(at) > REMEMBER_ENDED);
+        while self.ended.front().is_some_and(expired) {
+            self.ended.pop_front();
+        }
+    }
+
+    // ---- what is announced ----------------------------------------------------------------------------
+
+    fn announce(&mut self, i: usize, rest: &PlanRest) {
+        let Some(fact) = self.pending.fact.take() else {
+            self.announce_end(i, rest);
+            return;
+        };
+        let call = &self.calls[i];
+        let was = |leg: LegId| rest.before.iter().find(|(before, _)| *before == leg).map(|(_, phase)| *phase);
+        let primary = rest.primary.and_then(|id| call.legs.iter().find(|leg| leg.id == id));
+        let moved = primary.is_some_and(|leg| was(leg.id) != Some(leg.phase));
+        let newly_answered = call.answered_at.is_some() && !rest.was_answered;
+        let passed_on = rest.was_answered && moved;
+        let kind = match fact.happening {
+            Happening::Invited => moved.then_some(EventKind::CallInvited),
+            Happening::Incoming => moved.then_some(EventKind::CallIncoming),
+            Happening::Ringing => moved.then_some(EventKind::CallRinging),
+            Happening::Alerting => moved.then_some(EventKind::CallAlerting),
+            Happening::Answered | Happening::PeerAnswered => {
+                (newly_answered || passed_on).then_some(EventKind::CallAnswered)
+            }
+            Happening::Diverted => Some(EventKind::CallDiverted),
+            Happening::Transferred => Some(EventKind::CallTransferred),
+            Happening::Placed => self.pending.is_new.then_some(EventKind::CallDialed),
+            Happening::Failed => Some(EventKind::CallFailed),
+            Happening::Held => moved.then_some(EventKind::CallHeld),
+            Happening::Digits | Happening::Surveyed => Some(EventKind::CallDigitsReceived),
+            Happening::AnnouncementEnded => Some(EventKind::CallAnnouncementEnded),
+            Happening::Mentioned => self.mentioned_kind(newly_answered, moved),
+            Happening::Queued | Happening::QueueRefused | Happening::Ended => None,
+        };
+        let dialled = self.pending.is_new
+            && matches!(fact.happening, Happening::Alerting | Happening::Ringing | Happening::PeerAnswered)
+            && self.calls[i].direction != Direction::Inbound;
+        if dialled {
+            let data = self.call_data(i, rest.basis);
+            self.emit_for_call(EventKind::CallDialed, i, data);
+        }
+        if let Some(kind) = kind {
+            let data = self.fact_data(i, rest, &fact);
+            self.emit_for_call(kind, i, data);
+        }
+        self.announce_ringing(i, rest, &fact);
+        if fact.happening == Happening::QueueRefused {
+            self.announce_refusal(Some(i), &fact);
+        }
+        self.announce_end(i, rest);
+    }
+
+    /// Telephones that must be ringing though no RING has said so yet (an ALERT came first).
+    fn announce_ringing(&mut self, i: usize, rest: &PlanRest, fact: &CallFact) {
+        let rang = |leg: LegId| rest.before.iter().any(|(id, phase)| *id == leg && *phase == Phase::Ringing);
+        let told = if fact.happening == Happening::Ringing { rest.primary } else { None };
+        let newly: Vec<_> = self.calls[i]
+            .live_legs()
+            .filter(|leg| leg.kind == LegKind::Extension && leg.phase == Phase::Ringing)
+            .filter(|leg| !rang(leg.id) && Some(leg.id) != told)
+            .map(|leg| (leg.id, leg.number.clone()))
+            .collect();
+        for (leg, extension) in newly {
+            let data = EventData { leg: Some(leg), extension, ..self.call_data(i, Basis::Inferred) };
+            self.emit_for_call(EventKind::CallRinging, i, data);
+        }
+    }
+
+    fn mentioned_kind(&self, answered: bool, moved: bool) -> Option<EventKind> {
+        if answered {
+            return Some(EventKind::CallAnswered);
+        }
+        (moved && self.pending.is_new).then_some(EventKind::CallDialed)
+    }
+
+    fn fact_data(&self, i: usize, rest: &PlanRest, fact: &CallFact) -> EventData {
+        let call = &self.calls[i];
+        let mut data = self.call_data(i, rest.basis);
+        let primary = rest.primary.and_then(|id| call.legs.iter().find(|leg| leg.id == id));
+        data.leg = rest.primary;
+        let named = primary.filter(|leg| leg.kind == LegKind::Extension).and_then(|leg| leg.number.clone());
+        data.extension = named.or_else(|| binding::extensions(fact).next().cloned());
+        data.digits.clone_from(&fact.digits);
+        data.timed_out = fact.timed_out;
+        data.code = fact.code;
+        data.reason.clone_from(&fact.reason);
+        data.menu = fact.parties.iter().find_map(|party| match party {
+            Party::Menu { id } => Some(id.clone()),
+            _ => None,
+        });
+        if fact.happening == Happening::Surveyed {
+            data.reason = Some("survey".into());
+        }
+        if !rest.was_answered {
+            data.answer_seconds = call.answered_at.map(|at| at.since(call.started_at).seconds());
+        }
+        if fact.happening == Happening::Ringing {
+            data.setup_seconds = call.rang_at.map(|at| at.since(call.started_at).seconds());
+        }
+        data
+    }
+
+    fn call_data(&self, i: usize, basis: Basis) -> EventData {
+        let call = &self.calls[i];
+        EventData {
+            basis,
+            call: Some(call.id),
+            direction: Some(call.direction),
+            from: call.from(),
+            to: call.to(),
+            trunk: call.trunk.clone(),
+            state: Some(Text::const_new(call.state.as_str())),
+            ..EventData::default()
+        }
+    }
+
+    fn announce_end(&mut self, i: usize, rest: &PlanRest) {
+        if rest.over.is_none() {
+            return;
+        }
+        let call = &self.calls[i];
+        let ended_at = call.ended_at.unwrap_or(self.now);
+        let outcome = match (&call.answered_at, call.end_reason.as_deref()) {
+            (Some(_), _) => "answered",
+            (None, Some("failed")) => "failed",
+            (None, Some("abandoned")) => "abandoned",
+            _ => "no_answer",
+        };
+        let data = EventData {
+            reason: call.end_reason.clone(),
+            outcome: Some(outcome.into()),
+            talk_seconds: call.answered_at.map(|at| ended_at.since(at).seconds()),
+            extension: call.last_extension(),
+            ..self.call_data(i, rest.basis)
+        };
+        self.emit_for_call(EventKind::CallEnded, i, data);
+    }
+
+    fn announce_queue(&mut self, queue: &Text, waited: Option<Millis>) {
+        let moves = &mut self.pending.queue_moves;
+        let Some(i) = moves.iter().position(|of| of.queue == *queue) else { return };
+        let QueueMove { queue, left, count, call, from } = moves.remove(i);
+        let (kind, basis) = match left {
+            Some(_) => (EventKind::QueueLeft, Basis::Inferred),
+            None => (EventKind::QueueEntered, Basis::Observed),
+        };
+        let data = EventData {
+            basis,
+            call: Some(call),
+            from,
+            position: count,
+            waiting_count: count,
+            reason: left.map(Text::const_new),
+            wait_seconds: waited.map(Millis::seconds),
+            queue_id: Some(queue.clone()),
+            ..EventData::default()
+        };
+        self.emit(kind, compact_str::format_compact!("queues/{queue}"), data);
+    }
+
+    fn announce_refusal(&mut self, call: Option<usize>, fact: &CallFact) {
+        let mut data = call.map_or_else(EventData::default, |i| self.call_data(i, Basis::Observed));
+        data.reason.clone_from(&fact.reason);
+        let queue = fact.queue.as_ref().map(|queue| queue.id.clone()).unwrap_or_default();
+        data.waiting_count = fact.queue.as_ref().and_then(|queue| queue.count);
+        data.extension = binding::extensions(fact).next().cloned();
+        data.queue_id = Some(queue.clone());
+        self.emit(EventKind::QueueRefused, compact_str::format_compact!("queues/{queue}"), data);
+    }
+
+    /// A report about a call that is not known, and that does not begin one.
+    fn announce_without_call(&mut self, fact: &CallFact) {
+        let extension = binding::extensions(fact).next().cloned();
+        match fact.happening {
+            Happening::QueueRefused => self.announce_refusal(None, fact),
+            Happening::Failed => {
+                let subject = extension
+                    .as_ref()
+                    .map_or(Text::const_new("device"), |n| compact_str::format_compact!("extensions/{n}"));
+                let data = EventData {
+                    extension,
+                    to: binding::extensions(fact).nth(1).cloned().or_else(|| {
+                        binding::outside(fact)
+                            .next()
+                            .and_then(|(kind, party)| binding::number_of(kind, party).cloned())
+                    }),
+                    code: fact.code,
+                    reason: fact.reason.clone(),
+                    ..EventData::default()
+                };
+                self.emit(EventKind::CallFailed, subject, data);
+            }
+            _ => {}
+        }
+    }
+
+    fn emit_for_call(&mut self, kind: EventKind, i: usize, data: EventData) {
+        let subject = compact_str::format_compact!("calls/{}", self.calls[i].id);
+        self.emit(kind, subject, data);
+    }
+
+    fn gap(&mut self, reason: &'static str, call: Option<CallId>) {
+        let data = EventData {
+            basis: Basis::Inferred,
+            call,
+            reason: Some(Text::const_new(reason)),
+            ..EventData::default()
+        };
+        self.emit(EventKind::GapDetected, "device".into(), data);
+    }
+
+    fn emit(&mut self, kind: EventKind, subject: Text, mut data: EventData) {
+        self.sequence += 1;
+        data.report = self.pending.report;
+        let id = EventId(self.mint());
+        let (device, at, sequence) = (self.id.clone(), self.now, self.sequence);
+        self.pending.events.push(Event { id, device, kind, at, sequence, subject, data });
+    }
+
+    fn mint(&mut self) -> uuid::Uuid {
+        let now = self.now;
+        self.pending.ids.get_or_insert_with(|| Minter::new(IdSeed { at: now, entropy: 0 })).mint()
+    }
+
+    // ---- extensions, the device itself, records, timers ----------------------------------------------
+
+    fn extension_status(&mut self, status: ExtensionStatus) -> Vec<Ask> {
+        let told = Told::LineReported { status: status.status, address: status.address };
+        self.tell(Round::Entities, vec![(Entity::Extension(status.extension), told)])
+    }
+
+    /// The device started: whatever was live is over, without a report of it.
+    fn booted(&mut self) -> Vec<Ask> {
+        if self.booted_at.is_some_and(|at| self.now.since(at) <= BOOT_REPEAT) {
+            return Vec::new();
+        }
+        self.boots += 1;
+        self.booted_at = Some(self.now);
+        self.wakes.clear();
+        self.emit(EventKind::DeviceBooted, "device".into(), EventData::default());
+        let mut asks = Vec::new();
+        for call in std::mem::take(&mut self.calls) {
+            asks.extend(self.cut_off(call));
+        }
+        asks.push((Entity::Everyone, Told::DeviceRestarted));
+        self.tell(Round::Entities, asks)
+    }
+
+    fn cut_off(&mut self, mut call: Call) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for leg in call.legs.iter_mut().filter(|leg| leg.phase.is_live()) {
+            leg.phase = Phase::Gone;
+            leg.basis = Basis::Inferred;
+            let gone = LegMove { phase: Some(Phase::Gone), basis: Basis::Inferred, ..LegMove::default() };
+            asks.push((Entity::Leg(leg.id), Told::Moved(gone)));
+        }
+        call.queue = None;
+        call.ended_at = Some(self.now);
+        call.end_reason = Some(Text::const_new("reboot"));
+        call.basis = Basis::Inferred;
+        call.releases.clear();
+        call.evaluate();
+        self.calls.push(call);
+        let i = self.calls.len() - 1;
+        let rest = PlanRest { over: Some("reboot".into()), basis: Basis::Inferred, ..PlanRest::default() };
+        self.announce_end(i, &rest);
+        self.bury(i);
+        asks
+    }
+
+    fn cdr(&mut self, cdr: CdrFact) -> Vec<Ask> {
+        let fingerprint = fingerprint(&cdr);
+        if self.records.contains(&fingerprint) {
+            self.pending.duplicate = true;
+            return Vec::new();
+        }
+        if self.records.len() >= RECORDS_KEPT {
+            self.records.remove(0);
+        }
+        self.records.push(fingerprint);
+        let call = self.call_of(&cdr);
+        let id = CdrId(self.mint());
+        let data = EventData {
+            cdr: Some(id),
+            call,
+            from: cdr.from.clone(),
+            to: cdr.to.clone(),
+            trunk: cdr.trunk.clone(),
+            direction: cdr.direction,
+            extension: self.extension_of(&cdr),
+            recording: cdr.recording.clone(),
+            talk_seconds: cdr.duration.map(f64::from),
+            ..EventData::default()
+        };
+        self.emit(EventKind::CdrRecorded, compact_str::format_compact!("cdrs/{id}"), data);
+        let event = self.pending.events.last().map_or(EventId(id.0), |event| event.id);
+        let extra = cdr.extra.iter().map(|(k, v)| (k.to_string(), v.as_str().into())).collect();
+        let closes = cdr.closes_call;
+        let side = cdr.side;
+        let number = if side == CdrSide::Extension { self.extension_of(&cdr) } else { None };
+        let trunk = cdr.trunk.clone().filter(|_| {
+            matches!(cdr.route.as_deref(), Some("IP" | "XO")) && cdr.direction != Some(Direction::Internal)
+        });
+        let view = CdrView {
+            id,
+            device: self.id.clone(),
+            wire_id: cdr.wire_id,
+            call,
+            kind: cdr.kind,
+            route: cdr.route,
+            side,
+            from: cdr.from,
+            to: cdr.to,
+            trunk: cdr.trunk,
+            started_at: cdr.started_at,
+            ended_at: cdr.ended_at,
+            duration: cdr.duration,
+            recording: cdr.recording,
+            received_at: self.now,
+            extra,
+        };
+        self.pending.cdrs.push(StoredCdr { cdr: view, fingerprint, event });
+        self.record_closes(call, closes, number);
+        match trunk {
+            Some(trunk) if self.trunks.insert(trunk.clone()) => {
+                self.tell(Round::Entities, vec![(Entity::Trunk(trunk), Told::Mentioned)])
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A record comes when a part of the call is over. If the report of that end does not come, the record is
+    /// taken for it.
+    fn record_closes(&mut self, call: Option<CallId>, closes: bool, extension: Option<Text>) {
+        let at = self.now + self.doubt.release;
+        let Some(call) = call.and_then(|id| self.calls.iter_mut().find(|call| call.id == id)) else { return };
+        let leg = match (closes, extension) {
+            (true, _) => None,
+            (false, Some(number)) => match call.live_extension(&number) {
+                Some(leg) => Some(leg.id),
+                None => return,
+            },
+            (false, None) => return,
+        };
+        if !call.releases.iter().any(|release| release.leg == leg) {
+            call.releases.push(super::call::Release { at, leg, reason: Text::const_new("record") });
+        }
+    }
+
+    /// The call that a record is of: live or ended a while ago, by wire id and numbers.
+    fn call_of(&self, cdr: &CdrFact) -> Option<CallId> {
+        let calls = || self.calls.iter().rev().chain(self.ended.iter().rev());
+        let has = |call: &Call, kind: LegKind, id: &Text, number: Option<&Text>| {
+            call.legs.iter().any(|leg| {
+                leg.kind == kind
+                    && leg.wire_id.as_ref() == Some(id)
+                    && (number.is_none() || leg.number.is_none() || leg.number.as_ref() == number)
+            })
+        };
+        let by_visitor = || {
+            let id = cdr.visitor.as_ref()?;
+            calls()
+                .find(|call| has(call, LegKind::Visitor, id, cdr.from.as_ref()))
+                .or_else(|| calls().find(|call| has(call, LegKind::Visitor, id, None)))
+        };
+        let by_outer = || {
+            let id = cdr.outer.as_ref()?;
+            calls()
+                .find(|call| has(call, LegKind::Outer, id, cdr.to.as_ref()))
+                .or_else(|| calls().find(|call| has(call, LegKind::Outer, id, None)))
+        };
+        let by_key =
+            || cdr.callid.as_ref().and_then(|key| calls().find(|call| call.key.as_ref() == Some(key)));
+        let by_numbers = || {
+            let (from, to) = (cdr.from.as_ref()?, cdr.to.as_ref()?);
+            let names =
+                |call: &Call, number: &Text| call.legs.iter().any(|leg| leg.number.as_ref() == Some(number));
+            calls().find(|call| names(call, from) && names(call, to))
+        };
+        by_visitor().or_else(by_outer).or_else(by_key).or_else(by_numbers).map(|call| call.id)
+    }
+
+    fn extension_of(&self, cdr: &CdrFact) -> Option<Text> {
+        match cdr.direction {
+            Some(Direction::Inbound) => cdr.to.clone().filter(|to| Some(to) != cdr.trunk.as_ref()),
+            Some(Direction::Outbound) => cdr.from.clone(),
+            // An internal call has two records; IN is the called one's.
+            Some(Direction::Internal) if cdr.kind == "IN" => cdr.to.clone(),
+            Some(Direction::Internal) => cdr.from.clone(),
+            _ => None,
+        }
+    }
+
+    fn timers(&mut self) -> Vec<Ask> {
+        let now = self.now;
+        if let Some(w) = self.wakes.iter().position(|(at, _)| *at <= now) {
+            let (_, number) = self.wakes.remove(w);
+            return self.tell(Round::Entities, vec![(Entity::Extension(number), Told::DoubtExpired)]);
+        }
+        let due = self.calls.iter().find_map(|call| {
+            call.releases.iter().find(|release| release.at <= now).map(|release| (call.id, release.clone()))
+        });
+        let Some((call, release)) = due else { return Vec::new() };
+        match release.reason.as_str() {
+            // The other party released and this one was heard of no more: an ordinary end.
+            "hangup" => self.release(call, release.leg, "hangup", "none"),
+            _ => self.release(call, release.leg, "record", "bye_missing"),
+        }
+    }
+
+    /// A leg as its call knows it, to make its actor from.
+    #[must_use]
+    pub fn leg(&self, id: LegId) -> Option<LegState> {
+        let calls = self.calls.iter().rev().chain(self.ended.iter().rev());
+        calls.flat_map(|call| &call.legs).find(|leg| leg.id == id).cloned()
+    }
+
+    /// Is there a timer due at this time?
+    #[must_use]
+    pub fn has_due(&self, at: Timestamp) -> bool {
+        self.next_deadline().is_some_and(|deadline| deadline <= at.max(self.now))
+    }
+}
+
+/// Does a report of this kind begin a call when none is known?
+fn creates(fact: &CallFact) -> bool {
+    let somebody = fact.parties.iter().any(|party| !matches!(party, Party::Menu { .. }));
+    somebody && !matches!(fact.happening, Happening::Failed | Happening::QueueRefused | Happening::Surveyed)
+}
+
+/// A hash of a record's content, stable over releases (FNV-1a): the same record again is a repeat.
+fn fingerprint(cdr: &CdrFact) -> u64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    let mut add = |text: Option<&str>| {
+        for byte in text.unwrap_or("\u{1}").bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    };
+    add(Some(&cdr.wire_id));
+    for text in [&cdr.callid, &cdr.visitor, &cdr.outer, &cdr.route, &cdr.from, &cdr.to, &cdr.trunk] {
+        add(text.as_deref());
+    }
+    for text in [&cdr.started_at_local, &cdr.ended_at_local, &cdr.recording] {
+        add(text.as_deref());
+    }
+    add(Some(&cdr.kind));
+    add(cdr.duration.map(|d| d.to_string()).as_deref());
+    for (name, value) in &cdr.extra {
+        add(Some(name));
+        add(Some(value));
+    }
+    hash
+}

@@ -1,0 +1,150 @@
+//! What the actors need from outside, as traits. The service implements them; tests implement them with a
+//! few lines.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use switchroom_domain::Text;
+use switchroom_domain::event::Event;
+use switchroom_domain::fact::Fact;
+use switchroom_domain::id::{DeviceId, IdSeed};
+use switchroom_domain::outcome::Outcome;
+use switchroom_domain::time::Timestamp;
+use switchroom_domain::view::CallView;
+use tokio::sync::oneshot;
+
+use crate::device::state::StoredCdr;
+
+/// The time. Actors ask it once per input; states never do.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// A report as it is logged: enough to run it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawReport {
+    /// Receive time and randomness.
+    pub seed: IdSeed,
+    /// The address it came from.
+    pub source: Text,
+    /// The dialect it is written in, by name.
+    pub dialect: &'static str,
+    /// The dialect's own name of it, for metrics.
+    pub name: Text,
+    /// The content type it came with; some dialects need it to be read again.
+    pub content_type: Option<Text>,
+    /// The message's body, secrets struck out.
+    pub body: Bytes,
+}
+
+/// What an input was.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// A report.
+    Report(RawReport),
+    /// Time passed: a deadline came.
+    Timer(IdSeed),
+}
+
+/// An event with its envelope, ready to be committed and published.
+#[derive(Debug)]
+pub struct SealedEvent {
+    /// The event.
+    pub event: Event,
+    /// Its CloudEvents JSON, without the cursor.
+    pub envelope: String,
+}
+
+/// One input with all of its effects: what the store commits in one transaction.
+#[derive(Debug)]
+pub struct Record {
+    /// The device.
+    pub device: DeviceId,
+    /// The input. Absent for a repeat, which is not logged again.
+    pub entry: Option<Entry>,
+    /// Events, in order.
+    pub events: Vec<SealedEvent>,
+    /// Calls that ended.
+    pub ended_calls: Vec<CallView>,
+    /// Records that came in.
+    pub cdrs: Vec<StoredCdr>,
+    /// The cell as a whole, now and then.
+    pub snapshot: Option<Vec<u8>>,
+    /// When the last byte of the report came in.
+    pub received: Instant,
+    /// Told when it is on disk.
+    pub ack: Option<oneshot::Sender<()>>,
+}
+
+/// Why a record was not taken: the store's queue is full. The record comes back.
+#[derive(Debug)]
+pub struct Full(pub Box<Record>);
+
+/// Where records go, in each device's order, and come from again.
+pub trait Store: Send + Sync {
+    /// Takes a record. Records of one device are committed in the order in which they were taken; once
+    /// committed, their events are published in that order.
+    ///
+    /// # Errors
+    /// Gives the record back when the queue is full.
+    fn submit(&self, record: Box<Record>) -> Result<(), Full>;
+
+    /// Completes when the queue has room again.
+    fn room(&self) -> BoxFuture<'static, ()>;
+
+    /// The last snapshot of a cell and what was logged after it; everything submitted before is in it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn load(&self, device: DeviceId) -> BoxFuture<'static, Result<LoadedCell, StoreError>>;
+
+    /// Sets a report aside that a cell cannot survive: it stays in the log and is not run again.
+    fn quarantine(&self, device: &DeviceId, what: &crate::supervision::Applying);
+}
+
+/// The store could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("store: {0}")]
+pub struct StoreError(pub String);
+
+/// A cell as the store has it.
+#[derive(Debug, Default)]
+pub struct LoadedCell {
+    /// The last snapshot.
+    pub snapshot: Option<Vec<u8>>,
+    /// What was logged after it, in order.
+    pub log: Vec<Entry>,
+}
+
+/// Reads a logged report again. The actors know no vendor; whoever started them does.
+pub trait Interpreter: Send + Sync {
+    /// The facts that a logged report of this device states.
+    fn facts(&self, device: &DeviceId, report: &RawReport) -> Vec<Fact>;
+}
+
+/// Is told what became of each report.
+pub trait Observer: Send + Sync {
+    /// One report, one outcome.
+    fn report(&self, dialect: &str, name: &str, outcome: Outcome);
+
+    /// An actor died and its cell was rebuilt.
+    fn restarted(&self, actor: &'static str);
+}
+
+/// All that a cell needs from outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where records go.
+    pub store: Arc<dyn Store>,
+    /// Reads logged reports again.
+    pub interpreter: Arc<dyn Interpreter>,
+    /// Is told outcomes.
+    pub observer: Arc<dyn Observer>,
+    /// Live counts.
+    pub census: Arc<crate::census::Census>,
+}

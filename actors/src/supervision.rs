@@ -1,0 +1,285 @@
+//! Supervision: a cell that dies is rebuilt from its last snapshot and the log after it.
+//!
+//! actix's own supervisor does not survive a panic of what it supervises: the handler's panic ends the task
+//! that both live in. So ours watches from outside. A device that is dropped while it panics, or that finds
+//! one of its entities dead, gives notice as it goes ([`DeathNotice`]); the [`Supervisor`] of its arbiter
+//! waits until everything that the cell had handed on is in the store, loads the cell and starts it again.
+//! Reports that come meanwhile wait at the ingress.
+//!
+//! | what happens | what follows |
+//! | --- | --- |
+//! | a cell dies once, or on different reports | it is rebuilt, and the report is run again |
+//! | the same report kills it twice | the report is set aside ([`crate::ports::Store::quarantine`]) and the cell rebuilt without it |
+//! | more than [`BUDGET`] deaths within [`BUDGET_SPAN`] | it is left alone for that span, then tried again |
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use switchroom_domain::id::{DeviceId, IdSeed};
+
+use crate::device::{Device, DeviceSettings};
+use crate::directory::DeviceHandle;
+use crate::ingress::{Delivery, Parcel};
+use crate::ports::{LoadedCell, Ports, RawReport};
+use crate::recorder::Recorder;
+
+/// How many deaths of a cell within [`BUDGET_SPAN`] are answered with an immediate rebuild.
+pub const BUDGET: usize = 5;
+/// See [`BUDGET`].
+pub const BUDGET_SPAN: Duration = Duration::from_secs(60);
+
+/// Held by a device; tells the supervisor when the device goes without having retired.
+#[derive(Debug, Clone)]
+pub struct DeathNotice(Rc<RefCell<Notice>>);
+
+#[derive(Debug)]
+struct Notice {
+    device: DeviceId,
+    supervisor: Option<Recipient<CellDied>>,
+    applying: Option<Applying>,
+    actor: &'static str,
+}
+
+/// What a cell is at work on.
+#[derive(Debug, Clone)]
+pub enum Applying {
+    /// A report that is not logged yet.
+    Report(Box<RawReport>),
+    /// An input from the log.
+    Logged(IdSeed),
+}
+
+impl Applying {
+    fn seed(&self) -> IdSeed {
+        match self {
+            Self::Report(raw) => raw.seed,
+            Self::Logged(seed) => *seed,
+        }
+    }
+}
+
+impl DeathNotice {
+    /// A notice to this supervisor.
+    #[must_use]
+    pub fn new(device: DeviceId, supervisor: Recipient<CellDied>) -> Self {
+        let notice = Notice { device, supervisor: Some(supervisor), applying: None, actor: "device" };
+        Self(Rc::new(RefCell::new(notice)))
+    }
+
+    /// What is being applied: if the cell dies now, this report killed it.
+    pub fn applying(&self, what: Option<Applying>) {
+        self.0.borrow_mut().applying = what;
+    }
+
+    /// Which of the cell's actors died.
+    pub fn because(&self, actor: &'static str) {
+        self.0.borrow_mut().actor = actor;
+    }
+
+    /// Retired: nothing to tell.
+    pub fn disarm(&self) {
+        self.0.borrow_mut().supervisor = None;
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        let Some(supervisor) = self.supervisor.take() else { return };
+        let died =
+            CellDied { device: self.device.clone(), applying: self.applying.take(), actor: self.actor };
+        #[expect(clippy::disallowed_methods, reason = "a notice must not be refused; cells die rarely")]
+        supervisor.do_send(died);
+    }
+}
+
+/// A cell died.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CellDied {
+    /// Which.
+    pub device: DeviceId,
+    /// While it was at work on this.
+    pub applying: Option<Applying>,
+    /// Which of its actors died first.
+    pub actor: &'static str,
+}
+
+/// Starts a cell on the supervisor's arbiter and keeps it alive.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Supervise {
+    /// Where its address is published.
+    pub handle: Arc<DeviceHandle>,
+    /// How it is to be treated.
+    pub settings: DeviceSettings,
+    /// As the store has it.
+    pub loaded: LoadedCell,
+}
+
+/// Keeps a cell alive no longer, and ends it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Dismiss(pub DeviceId);
+
+/// One supervised cell.
+struct Charge {
+    handle: Arc<DeviceHandle>,
+    settings: DeviceSettings,
+    deaths: VecDeque<(Instant, Option<IdSeed>)>,
+}
+
+/// Keeps the cells of one arbiter alive; see the module. Its own state is small and its handlers are total; a
+/// panic here would be a defect, and is counted by the arbiter's other actors going unanswered.
+pub struct Supervisor {
+    ports: Ports,
+    recorder: Addr<Recorder>,
+    charges: HashMap<DeviceId, Charge>,
+}
+
+impl Supervisor {
+    /// Starts one on this arbiter.
+    pub fn start_here(ports: Ports, recorder: Addr<Recorder>) -> Addr<Self> {
+        Self::create(|ctx| {
+            // One message a cell at start-up, then one a death.
+            ctx.set_mailbox_capacity(1024);
+            Self { ports, recorder, charges: HashMap::new() }
+        })
+    }
+
+    fn launch(&self, device: &DeviceId, loaded: LoadedCell, ctx: &Context<Self>) {
+        let Some(charge) = self.charges.get(device) else { return };
+        let addr = Device::start_here(
+            device.clone(),
+            charge.settings,
+            self.ports.clone(),
+            self.recorder.clone(),
+            loaded,
+            ctx.address().recipient(),
+        );
+        charge.handle.set(Some(addr));
+    }
+
+    /// The report that the cell died of gets one more try; nobody waits for it any more.
+    fn deliver_again(&self, device: &DeviceId, raw: Option<Box<RawReport>>) {
+        let (Some(raw), Some(charge)) = (raw, self.charges.get(device)) else { return };
+        let facts = self.ports.interpreter.facts(device, &raw);
+        let parcel = Parcel { raw: *raw, facts, received: Instant::now(), ack: None };
+        let sent = charge.handle.addr().is_some_and(|addr| addr.try_send(Delivery::once(parcel)).is_ok());
+        if !sent {
+            tracing::error!(device.id = %device, "a report that its cell died of could not be delivered again");
+        }
+    }
+
+    fn rebuild(
+        &self,
+        device: DeviceId,
+        after: Duration,
+        again_with: Option<Box<RawReport>>,
+        ctx: &mut Context<Self>,
+    ) {
+        let store = Arc::clone(&self.ports.store);
+        let recorder = self.recorder.clone();
+        let id = device.clone();
+        let load = async move {
+            tokio::time::sleep(after).await;
+            // What the cell had handed on is in the recorder's mailbox before this.
+            let passed_on = recorder.send(crate::recorder::Passed).await.is_ok();
+            if !passed_on {
+                return Err(crate::ports::StoreError("the recorder is gone".into()));
+            }
+            store.load(id).await
+        };
+        ctx.spawn(load.into_actor(self).map(move |loaded, supervisor, ctx| match loaded {
+            Ok(loaded) => {
+                supervisor.launch(&device, loaded, ctx);
+                supervisor.deliver_again(&device, again_with);
+            }
+            Err(error) => {
+                tracing::error!(device.id = %device, %error, "a cell cannot be loaded; trying again");
+                supervisor.rebuild(device, Duration::from_secs(1), again_with, ctx);
+            }
+        }));
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Supervise> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, supervise: Supervise, ctx: &mut Self::Context) {
+        let Supervise { handle, settings, loaded } = supervise;
+        let device = handle.id.clone();
+        self.charges.insert(device.clone(), Charge { handle, settings, deaths: VecDeque::new() });
+        self.launch(&device, loaded, ctx);
+    }
+}
+
+impl Handler<Dismiss> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Dismiss(device): Dismiss, ctx: &mut Self::Context) {
+        let Some(charge) = self.charges.remove(&device) else { return };
+        if let Some(addr) = charge.handle.addr() {
+            charge.handle.set(None);
+            let retire = async move {
+                if addr.send(crate::device::messages::Retire).await.is_err() {
+                    tracing::debug!("a cell had already gone when it was dismissed");
+                }
+            };
+            ctx.spawn(retire.into_actor(self));
+        }
+    }
+}
+
+impl Handler<CellDied> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, died: CellDied, ctx: &mut Self::Context) {
+        let CellDied { device, applying, actor } = died;
+        self.ports.observer.restarted(actor);
+        let Some(charge) = self.charges.get_mut(&device) else { return };
+        charge.handle.set(None);
+        let now = Instant::now();
+        charge.deaths.retain(|(at, _)| now.duration_since(*at) < BUDGET_SPAN);
+        let seed = applying.as_ref().map(Applying::seed);
+        let again = seed.is_some() && charge.deaths.iter().any(|(_, before)| *before == seed);
+        charge.deaths.push_back((now, seed));
+        let deaths = charge.deaths.len();
+        tracing::error!(device.id = %device, actor, deaths, "a cell died and is rebuilt from the store");
+        let again_with = match applying {
+            Some(what) if again => {
+                self.ports.store.quarantine(&device, &what);
+                None
+            }
+            Some(Applying::Report(raw)) => Some(raw),
+            _ => None,
+        };
+        let wait = if deaths > BUDGET { BUDGET_SPAN } else { Duration::ZERO };
+        self.rebuild(device, wait, again_with, ctx);
+    }
+}
+
+/// Answered when the recorder of this arbiter has passed on all that was sent to it before.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PassedOn;
+
+impl Handler<PassedOn> for Supervisor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: PassedOn, _: &mut Self::Context) -> Self::Result {
+        let recorder = self.recorder.clone();
+        Box::pin(async move {
+            if recorder.send(crate::recorder::Passed).await.is_err() {
+                tracing::error!("the recorder is gone");
+            }
+        })
+    }
+}

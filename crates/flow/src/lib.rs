@@ -1,0 +1,1 @@
+//! Call flows: graph, validation, pure stepping.
