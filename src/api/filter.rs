@@ -1,0 +1,159 @@
+//! Which events a subscriber wants, and may have.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use switchroom_domain::event::{Event, EventKind};
+use switchroom_domain::id::DeviceId;
+
+use super::State;
+use super::auth::{Caller, event_has_extension};
+use super::error::{Kind, Problem};
+use super::input::{device_id, list};
+
+/// A filter as it is asked for; each is a comma-separated list.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Wish {
+    /// Ids of devices.
+    pub(super) device: Option<String>,
+    /// Kinds of events; `call.*` is all of a family.
+    pub(super) kind: Option<String>,
+    /// Extensions that the event concerns: as `extension`, `from` or `to`.
+    pub(super) extension: Option<String>,
+}
+
+/// A filter that can be applied.
+#[derive(Debug, Clone)]
+pub(super) struct Filter {
+    caller: Caller,
+    devices: Option<HashSet<String>>,
+    /// One flag a kind, in the order of [`EventKind::ALL`].
+    kinds: Option<Vec<bool>>,
+    extensions: Option<HashSet<String>>,
+}
+
+impl Filter {
+    /// The filter of a wish, within what the caller may see.
+    ///
+    /// # Errors
+    /// Names the device that is not there, or the pattern that names no kind.
+    pub(super) fn new(state: &State, caller: Caller, wish: &Wish) -> Result<Self, Problem> {
+        let mut devices = HashSet::new();
+        for id in list(wish.device.as_deref()) {
+            let known = device_id(id)?;
+            if !caller.sees(&known) || state.services.registry.get(&known).is_none() {
+                return Err(Problem::no_device(id).field("device"));
+            }
+            devices.insert(id.to_owned());
+        }
+        let patterns = list(wish.kind.as_deref());
+        for pattern in &patterns {
+            if !EventKind::ALL.iter().any(|kind| kind.matches(plain(pattern))) {
+                let detail = format!(
+                    "{pattern:?} is no kind of event; for example call.ended, or call.* for a family"
+                );
+                return Err(Problem::new(Kind::BadParameter, detail).field("kind"));
+            }
+        }
+        let wanted = |kind: &EventKind| patterns.iter().any(|pattern| kind.matches(plain(pattern)));
+        let kinds = (!patterns.is_empty()).then(|| EventKind::ALL.iter().map(wanted).collect());
+        let extensions: HashSet<String> =
+            list(wish.extension.as_deref()).into_iter().map(str::to_owned).collect();
+        Ok(Self {
+            caller,
+            devices: (!devices.is_empty()).then_some(devices),
+            kinds,
+            extensions: (!extensions.is_empty()).then_some(extensions),
+        })
+    }
+
+    /// Who asks.
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The only device whose events can be wanted, if there is one.
+    pub(super) fn only_device(&self) -> Option<DeviceId> {
+        let devices = self.devices.as_ref().filter(|devices| devices.len() == 1)?;
+        devices.iter().next().and_then(|id| DeviceId::new(id).ok())
+    }
+
+    fn wants_kind(&self, kind: EventKind) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.get(kind as usize).copied().unwrap_or(false))
+    }
+
+    fn wants_device(&self, device: &DeviceId) -> bool {
+        self.devices.as_ref().is_none_or(|devices| devices.contains(device.as_str()))
+            && self.caller.sees(device)
+    }
+
+    fn wants_extensions(&self, mut has: impl FnMut(&HashSet<String>) -> bool) -> bool {
+        self.extensions.as_ref().is_none_or(&mut has) && self.caller.extensions().is_none_or(&mut has)
+    }
+
+    /// Is this event wanted?
+    pub(super) fn wants(&self, event: &Event) -> bool {
+        self.wants_kind(event.kind)
+            && self.wants_device(&event.device)
+            && self.wants_extensions(|set| event_has_extension(&event.data, |number| set.contains(number)))
+    }
+
+    /// Is this envelope from the store wanted? Its JSON is only read when the filter asks for what is in it.
+    pub(super) fn wants_stored(&self, kind: EventKind, envelope: &str) -> bool {
+        if !self.wants_kind(kind) {
+            return false;
+        }
+        let by_data = self.devices.is_some()
+            || self.caller.is_scoped()
+            || self.extensions.is_some()
+            || self.caller.extensions().is_some();
+        if !by_data {
+            return true;
+        }
+        let Ok(Envelope { data }) = serde_json::from_str::<Envelope<'_>>(envelope) else {
+            tracing::error!("a stored event cannot be read");
+            return false;
+        };
+        let numbers = || [&data.extension, &data.from, &data.to].into_iter().flatten();
+        DeviceId::new(&data.device).is_ok_and(|device| self.wants_device(&device))
+            && self.wants_extensions(|set| numbers().any(|number| set.contains(number.as_ref())))
+    }
+}
+
+/// The kind without the prefix that it has in an envelope's `type`.
+fn plain(pattern: &str) -> &str {
+    pattern.strip_prefix("switchroom.").unwrap_or(pattern)
+}
+
+/// What a filter reads of an envelope.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    data: Data<'a>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    device: Cow<'a, str>,
+    #[serde(borrow, default)]
+    extension: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    from: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    to: Option<Cow<'a, str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_stand_in_the_order_of_their_list() {
+        for (i, kind) in EventKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, i);
+        }
+    }
+}

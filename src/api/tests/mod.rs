@@ -1,0 +1,9 @@
+//! The API as its users meet it: a real service, devices that report over TCP, HTTP from outside.
+
+mod devices;
+mod roles;
+mod serving;
+mod state;
+mod streams;
+mod support;
+mod websocket;

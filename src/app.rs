@@ -1,0 +1,372 @@
+//! Builds the parts in order, holds what runs, shuts it down in order.
+//!
+//! Order of start: store, metrics, registry, arbiters (each with recorder, supervisor, ingress), cells, the
+//! report listeners, the API. Order of stop: listeners stop accepting, what was accepted is applied, cells are
+//! written down, the store commits and stops, the API ends.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use actix_rt::{Arbiter, ArbiterHandle};
+use anyhow::Context;
+use switchroom_actors::census::Census;
+use switchroom_actors::device::{DeviceSettings as CellSettings, messages::WriteDown};
+use switchroom_actors::directory::DeviceHandle;
+use switchroom_actors::entity::Doubt;
+use switchroom_actors::ingress::{Gate, Ingress, Limits as IngressLimits};
+use switchroom_actors::ports::{Interpreter, LoadedCell, Ports, RawReport, Store};
+use switchroom_actors::recorder::Recorder;
+use switchroom_actors::supervision::{Dismiss, Supervise, Supervisor};
+use switchroom_domain::fact::Fact;
+use switchroom_domain::id::DeviceId;
+use switchroom_domain::time::Millis;
+use tokio::sync::{oneshot, watch};
+
+use crate::config::Config;
+use crate::devices::{Device, DeviceSecrets, DeviceSettings, Registry, UnadoptedSenders};
+use crate::ingress::{self, Front};
+use crate::metrics::Metrics;
+use crate::storage::secrets::SecretKey;
+use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
+
+/// What every part of the service shares.
+pub struct Services {
+    /// The configuration it was started with.
+    pub config: Config,
+    /// The store.
+    pub store: Arc<SqliteStore>,
+    /// For queries.
+    pub reader: Reader,
+    /// The devices.
+    pub registry: Arc<Registry>,
+    /// Senders that nobody adopted.
+    pub unadopted: Arc<UnadoptedSenders>,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Live counts.
+    pub census: Arc<Census>,
+    /// The key for devices' passwords.
+    pub secret_key: SecretKey,
+    /// True once the service is stopping.
+    pub stopping: watch::Sender<bool>,
+    arbiters: Vec<Room>,
+    cell_settings: CellSettings,
+}
+
+/// One arbiter and the actors that every arbiter has.
+struct Room {
+    handle: ArbiterHandle,
+    arbiter: std::sync::Mutex<Option<Arbiter>>,
+    gate: Gate,
+    supervisor: Addr<Supervisor>,
+}
+
+/// A service that runs.
+pub struct App {
+    /// What it shares.
+    pub services: Arc<Services>,
+    /// Where the API listens; the port is known even if 0 was asked for.
+    pub api_address: SocketAddr,
+    /// Where devices report to.
+    pub reports_address: SocketAddr,
+    api: crate::api::Server,
+}
+
+/// Reads logged reports again, as the ingress read them.
+struct Reread(Arc<Registry>);
+
+impl Interpreter for Reread {
+    fn facts(&self, device: &DeviceId, report: &RawReport) -> Vec<Fact> {
+        let known = self.0.get(device);
+        let time_zone = known.as_ref().map_or(jiff::tz::TimeZone::UTC, |device| device.time_zone.clone());
+        let dialect = [
+            switchroom_protocol::Dialect::Om,
+            switchroom_protocol::Dialect::Yeastar,
+            switchroom_protocol::Dialect::Zycoo,
+        ]
+        .into_iter()
+        .find(|dialect| dialect.as_str() == report.dialect);
+        let Some(dialect) = dialect else { return Vec::new() };
+        let context = switchroom_protocol::DecodeContext { time_zone: &time_zone };
+        match switchroom_protocol::decode(dialect, report.content_type.as_deref(), &report.body, &context) {
+            Ok(decoded) => decoded.into_iter().flat_map(|decoded| decoded.statement.facts).collect(),
+            Err(error) => {
+                tracing::error!(device.id = %device, %error, "a logged report can no longer be read");
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl App {
+    /// Starts the service. Needs an actix system around it.
+    ///
+    /// # Errors
+    /// Says which part could not start, and why.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let path = PathBuf::from(config.store.url.trim_start_matches("sqlite://"));
+        let metrics = Metrics::new(config.metrics.per_device)?;
+        let store = SqliteStore::start(&path, Arc::clone(&metrics))
+            .with_context(|| format!("the store {} cannot be opened", path.display()))?;
+        let key_file = config.store.key_file.clone().unwrap_or_else(|| path.with_extension("key"));
+        let sealed = store.run(|connection| device_store::with_secrets(connection)).await?;
+        anyhow::ensure!(
+            sealed == 0 || key_file.exists(),
+            "{} is missing, and the passwords of {sealed} devices were encrypted with it; restore it from its backup",
+            key_file.display()
+        );
+        let secret_key = SecretKey::open(&key_file)?;
+        let registry = Arc::new(Registry::default());
+        let census = Arc::new(Census::default());
+        let ports = Ports {
+            clock: Arc::new(crate::clock::SystemClock),
+            store: Arc::<SqliteStore>::clone(&store),
+            interpreter: Arc::new(Reread(Arc::clone(&registry))),
+            observer: Arc::<Metrics>::clone(&metrics),
+            census: Arc::clone(&census),
+        };
+        let arbiters = rooms(&config, &ports).await?;
+        let cell_settings = CellSettings {
+            doubt: Doubt {
+                overtake: Millis(config.model.overtake_ms.into()),
+                release: Millis(config.model.release_ms.into()),
+            },
+            silence: Millis::from_secs(config.model.silence_seconds.into()),
+        };
+        let services = Arc::new(Services {
+            reader: store.reader()?,
+            store,
+            registry,
+            unadopted: Arc::default(),
+            metrics,
+            census,
+            secret_key,
+            stopping: watch::Sender::new(false),
+            arbiters,
+            cell_settings,
+            config,
+        });
+        services.load_devices().await?;
+        let reports_address = services.listen_for_reports()?;
+        let api = crate::api::Server::start(Arc::clone(&services)).await?;
+        Ok(Self { api_address: api.address, services, reports_address, api })
+    }
+
+    /// Stops: nothing more is accepted, what was accepted is finished and written down.
+    pub async fn stop(self) {
+        self.services.stopping.send_replace(true);
+        // Connections end between messages; a message under way has its own time limit.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.services.metrics.ingress_connections.get() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.services.write_down().await;
+        self.api.stop().await;
+        let store = Arc::clone(&self.services.store);
+        let stopped = actix_web::web::block(move || store.stop()).await;
+        if stopped.is_err() {
+            tracing::error!("the store did not stop");
+        }
+        for room in &self.services.arbiters {
+            room.handle.stop();
+            let arbiter = room.arbiter.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            if let Some(arbiter) = arbiter {
+                // A thread that panicked has said so already.
+                let _ = actix_web::web::block(move || arbiter.join()).await;
+            }
+        }
+    }
+}
+
+/// Starts the arbiters with their actors.
+async fn rooms(config: &Config, ports: &Ports) -> anyhow::Result<Vec<Room>> {
+    let threads = match config.reports.threads {
+        // The store's writer and the API want a core too.
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
+        threads => threads.min(256),
+    };
+    let limits = IngressLimits {
+        wait: Duration::from_secs(config.reports.wait_seconds.into()),
+        ..IngressLimits::default()
+    };
+    let mut rooms = Vec::with_capacity(threads);
+    for _ in 0..threads {
+        let arbiter = Arbiter::new();
+        let (started, actors) = oneshot::channel();
+        let ports = ports.clone();
+        let entropy = crate::random::number();
+        arbiter.spawn(async move {
+            let recorder = Recorder::start_here(Arc::clone(&ports.store));
+            let supervisor = Supervisor::start_here(ports.clone(), recorder);
+            let gate = Ingress::start_here(ports, limits, entropy);
+            // The starter waits for it.
+            let _ = started.send((supervisor, gate));
+        });
+        let (supervisor, gate) = actors.await.context("an arbiter did not start")?;
+        let handle = arbiter.handle();
+        rooms.push(Room { handle, arbiter: std::sync::Mutex::new(Some(arbiter)), gate, supervisor });
+    }
+    Ok(rooms)
+}
+
+impl Services {
+    /// Loads the devices of the store and of the configuration file, and starts their cells.
+    async fn load_devices(&self) -> anyhow::Result<()> {
+        let stored = self.store.run(|connection| device_store::all(connection)).await?;
+        for stored in stored {
+            let secrets = match &stored.secrets {
+                Some(sealed) => {
+                    let plain = self.secret_key.open_sealed(stored.settings.id.as_str(), sealed)?;
+                    serde_json::from_slice(&plain).context("a device's secrets cannot be read")?
+                }
+                None => DeviceSecrets::default(),
+            };
+            let handle = self.new_handle(stored.settings.id.clone());
+            self.registry.put(Arc::new(Device::new(stored.settings, secrets, handle)));
+        }
+        for mut device in self.config.device.clone() {
+            let known = self.registry.get(&device.settings.id);
+            if let Some(known) = known.as_ref().filter(|_| device.settings.report_path.is_empty()) {
+                // Random at its first start, and the same from then on: the device reports there.
+                device.settings.report_path.clone_from(&known.settings.report_path);
+            }
+            let settings = device.settings.complete(&device.secrets).context("a [[device]] table")?;
+            self.registry.check_unique(&settings).with_context(|| format!("device {}", settings.id))?;
+            let handle =
+                known.map_or_else(|| self.new_handle(settings.id.clone()), |d| Arc::clone(&d.handle));
+            self.save_device(&settings, &device.secrets).await?;
+            let mut device = Device::new(settings, device.secrets, handle);
+            device.from_file = true;
+            self.registry.put(Arc::new(device));
+        }
+        let mut cells = self.store.run(|connection| reader::load_cells(connection)).await?;
+        for device in self.registry.all() {
+            let loaded = cells.remove(&device.settings.id).unwrap_or_default();
+            self.supervise(&device.handle, loaded).await?;
+        }
+        Ok(())
+    }
+
+    /// A place for a device's cell: by its id, so that it is the same after a restart.
+    fn new_handle(&self, id: DeviceId) -> Arc<DeviceHandle> {
+        let hash = id.as_str().bytes().fold(0_usize, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into()));
+        DeviceHandle::new(id, hash % self.arbiters.len())
+    }
+
+    async fn supervise(&self, handle: &Arc<DeviceHandle>, loaded: LoadedCell) -> anyhow::Result<()> {
+        let supervise = Supervise { handle: Arc::clone(handle), settings: self.cell_settings, loaded };
+        self.arbiters[handle.arbiter].supervisor.send(supervise).await.context("a supervisor is gone")
+    }
+
+    async fn save_device(
+        &self,
+        settings: &DeviceSettings,
+        secrets: &DeviceSecrets,
+    ) -> Result<(), StorageError> {
+        let plain = serde_json::to_vec(secrets).map_err(|error| StorageError::Corrupt(error.to_string()))?;
+        let sealed = self.secret_key.seal(settings.id.as_str(), &plain)?;
+        let settings = settings.clone();
+        self.store.run(move |connection| device_store::put(connection, &settings, &sealed)).await
+    }
+
+    /// Adds a device, or changes one; its cell lives on.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub async fn put_device(
+        &self,
+        settings: DeviceSettings,
+        secrets: DeviceSecrets,
+    ) -> anyhow::Result<Arc<Device>> {
+        self.save_device(&settings, &secrets).await?;
+        let known = self.registry.get(&settings.id);
+        let is_new = known.is_none();
+        let handle =
+            known.as_ref().map_or_else(|| self.new_handle(settings.id.clone()), |d| Arc::clone(&d.handle));
+        let mut device = Device::new(settings, secrets, Arc::clone(&handle));
+        if let Some(known) = &known {
+            device.proof = Arc::clone(&known.proof);
+            device.from_file = known.from_file;
+        }
+        let device = Arc::new(device);
+        self.registry.put(Arc::clone(&device));
+        if is_new {
+            let loaded = self.store.load(handle.id.clone()).await?;
+            self.supervise(&handle, loaded).await?;
+        }
+        Ok(device)
+    }
+
+    /// Removes a device and ends its cell. What was recorded of it stays.
+    ///
+    /// # Errors
+    /// When it cannot be removed from the store.
+    pub async fn remove_device(&self, id: &DeviceId) -> anyhow::Result<bool> {
+        let Some(device) = self.registry.remove(id) else { return Ok(false) };
+        let dismissed = self.arbiters[device.handle.arbiter].supervisor.send(Dismiss(id.clone())).await;
+        dismissed.context("a supervisor is gone")?;
+        let removed = id.clone();
+        self.store.run(move |connection| device_store::remove(connection, &removed)).await?;
+        // After its last events were committed.
+        self.metrics.forget_device(id.as_str());
+        Ok(true)
+    }
+
+    /// Opens the report listeners, one an arbiter on the same port.
+    fn listen_for_reports(self: &Arc<Self>) -> anyhow::Result<SocketAddr> {
+        let mut address = self.config.reports.listen;
+        let front = Arc::new(Front {
+            limits: self.config.reports.limits.clone(),
+            registry: Arc::clone(&self.registry),
+            unadopted: Arc::clone(&self.unadopted),
+            metrics: Arc::clone(&self.metrics),
+            open: ingress::connection::Open::default(),
+        });
+        for room in &self.arbiters {
+            let listener = ingress::bind(address)
+                .with_context(|| format!("reports.listen = \"{address}\" cannot be opened"))?;
+            // With port 0 the first listener picks it.
+            address = listener.local_addr()?;
+            let accept =
+                ingress::accept(listener, Arc::clone(&front), room.gate.clone(), self.stopping.subscribe());
+            room.handle.spawn(accept);
+        }
+        Ok(address)
+    }
+
+    /// Writes every cell down that changed, and waits until that is committed.
+    pub async fn write_down(&self) {
+        for device in self.registry.all() {
+            if let Some(addr) = device.handle.addr()
+                && addr.send(WriteDown).await.is_err()
+            {
+                tracing::warn!(device.id = %device.settings.id, "a cell could not be written down; its log will be run");
+            }
+        }
+        // The recorders are behind the cells; each passes on what it has before it answers.
+        for room in &self.arbiters {
+            if room.supervisor.send(switchroom_actors::supervision::PassedOn).await.is_err() {
+                tracing::warn!("a supervisor is gone");
+            }
+        }
+        if let Err(error) = self.store.run(|_| Ok(())).await {
+            tracing::error!(%error, "the store did not commit");
+        }
+    }
+
+    /// How busy the parts are whose queues can be seen; for metrics.
+    #[must_use]
+    pub fn arbiters(&self) -> usize {
+        self.arbiters.len()
+    }
+
+    /// Cells by device, for readers.
+    #[must_use]
+    pub fn handles(&self) -> HashMap<DeviceId, Arc<DeviceHandle>> {
+        self.registry.all().into_iter().map(|d| (d.settings.id.clone(), Arc::clone(&d.handle))).collect()
+    }
+}

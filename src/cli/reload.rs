@@ -1,0 +1,132 @@
+//! Reload: what of a changed configuration file can be applied while the server runs. These are the
+//! `[[device]]` tables; of everything else the log says that it needs a restart.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::app::Services;
+use crate::config::{Config, DeviceConfig};
+use crate::devices::Device;
+
+/// Applies the new configuration as far as that can be; gives the one that is in force now.
+pub(super) async fn apply(services: &Services, old: &Config, new: Config) -> Config {
+    let sections = need_restart(old, &new);
+    if !sections.is_empty() {
+        tracing::warn!("changed, but only a restart applies it: {}", sections.join(", "));
+    }
+    let changes = Changes::between(&old.device, &new.device);
+    let mut in_force = Config { device: new.device.clone(), ..old.clone() };
+    // What goes makes room first: a device may have got another id and kept its report path.
+    for device in &changes.removed {
+        let id = &device.settings.id;
+        match services.remove_device(id).await {
+            Ok(_) => {
+                tracing::info!(device.id = %id, "device removed: it is no longer in the configuration file")
+            }
+            Err(error) => {
+                tracing::error!(device.id = %id, "device not removed: {error:#}");
+                in_force.device.push((*device).clone());
+            }
+        }
+    }
+    for device in &changes.put {
+        let id = &device.settings.id;
+        match put(services, device).await {
+            Ok(()) => tracing::info!(device.id = %id, "device put as the configuration file says"),
+            Err(error) => {
+                tracing::error!(device.id = %id, "device not changed: {error:#}");
+                // It counts as changed at the next reload as well.
+                in_force.device.retain(|other| other.settings.id != *id);
+                in_force.device.extend(old.device.iter().find(|other| other.settings.id == *id).cloned());
+            }
+        }
+    }
+    tracing::info!(put = changes.put.len(), removed = changes.removed.len(), "configuration reloaded");
+    in_force
+}
+
+/// Adds or changes a device; one whose table names no report path keeps the one it has.
+async fn put(services: &Services, config: &DeviceConfig) -> anyhow::Result<()> {
+    let mut settings = config.settings.clone();
+    if settings.report_path.is_empty()
+        && let Some(known) = services.registry.get(&settings.id)
+    {
+        settings.report_path.clone_from(&known.settings.report_path);
+    }
+    let settings = settings.complete(&config.secrets)?;
+    services.registry.check_unique(&settings).context("it clashes with another device")?;
+    let put = services.put_device(settings.clone(), config.secrets.clone()).await?;
+    let mut device = Device::new(settings, config.secrets.clone(), Arc::clone(&put.handle));
+    device.proof = Arc::clone(&put.proof);
+    device.from_file = true;
+    services.registry.put(Arc::new(device));
+    Ok(())
+}
+
+/// What two lists of `[[device]]` tables differ in.
+#[derive(Debug)]
+struct Changes<'a> {
+    put: Vec<&'a DeviceConfig>,
+    removed: Vec<&'a DeviceConfig>,
+}
+
+impl<'a> Changes<'a> {
+    fn between(old: &'a [DeviceConfig], new: &'a [DeviceConfig]) -> Self {
+        let of = |list: &'a [DeviceConfig], id| list.iter().find(|device| device.settings.id == id);
+        let same = |a: &DeviceConfig, b: &DeviceConfig| a.settings == b.settings && a.secrets == b.secrets;
+        let is_put = |device: &&DeviceConfig| {
+            !of(old, device.settings.id.clone()).is_some_and(|known| same(known, device))
+        };
+        let is_gone = |device: &&DeviceConfig| of(new, device.settings.id.clone()).is_none();
+        Self { put: new.iter().filter(is_put).collect(), removed: old.iter().filter(is_gone).collect() }
+    }
+}
+
+/// The sections that changed and are only read at the start.
+fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    [
+        ("api", differ(&old.api, &new.api)),
+        ("reports", differ(&old.reports, &new.reports)),
+        ("store", differ(&old.store, &new.store)),
+        ("model", differ(&old.model, &new.model)),
+        ("metrics", differ(&old.metrics, &new.metrics)),
+    ]
+    .into_iter()
+    .filter_map(|(section, differs)| differs.then_some(section))
+    .collect()
+}
+
+fn differ<T: Serialize>(old: &T, new: &T) -> bool {
+    toml::to_string(old).ok() != toml::to_string(new).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        toml::from_str(text).expect("it parses")
+    }
+
+    #[test]
+    fn only_what_changed_is_applied() {
+        let table = |id: &str, name: &str| {
+            format!("[[device]]\nid = \"{id}\"\ndialect = \"om\"\nname = \"{name}\"\n")
+        };
+        let old = config(&[table("a", "1"), table("b", "1"), table("c", "1")].concat());
+        let new = config(&[table("a", "1"), table("b", "2"), table("d", "1")].concat());
+        let changes = Changes::between(&old.device, &new.device);
+        let ids = |list: &[&DeviceConfig]| list.iter().map(|d| d.settings.id.to_string()).collect::<Vec<_>>();
+        assert_eq!(ids(&changes.put), ["b", "d"]);
+        assert_eq!(ids(&changes.removed), ["c"]);
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let new = config("[api]\nlisten = \"127.0.0.1:9\"\n[metrics]\nper_device = false\n");
+        assert_eq!(need_restart(&Config::default(), &new), ["api", "metrics"]);
+        assert!(need_restart(&new, &new).is_empty());
+    }
+}

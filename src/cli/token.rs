@@ -1,0 +1,88 @@
+//! `switchroom token`: API tokens, made in the store itself.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use switchroom_domain::id::DeviceId;
+
+use super::{check_config, output, usage_error};
+use crate::storage::tokens::{self, Role, Scope};
+
+/// Options of `switchroom token`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  switchroom token create --name wallboard --role viewer")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Makes a token and prints it, this once. Works while the server runs.
+    Create(Create),
+}
+
+/// Options of `switchroom token create`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  switchroom token create --name wallboard --role viewer\n  \
+    switchroom token create --name desk-200 --role agent --device hotel-1 --extension 200")]
+struct Create {
+    /// Whose it is; shown wherever the token is listed.
+    #[arg(long, value_parser = name)]
+    name: String,
+    /// What it may do: viewer, agent, operator, supervisor or admin.
+    #[arg(long)]
+    role: Role,
+    /// Only these devices; may be given more than once.
+    #[arg(long, value_name = "ID")]
+    device: Vec<DeviceName>,
+    /// Only these extensions; an agent needs one.
+    #[arg(long, value_name = "NUMBER")]
+    extension: Vec<String>,
+    /// The server's configuration, for the place of its store.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// A device's id, as given.
+#[derive(Debug, Clone)]
+struct DeviceName(String);
+
+impl std::str::FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        DeviceId::new(text).map(|id| Self(id.to_string())).map_err(|error| error.to_string())
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let fits = (1..=200).contains(&name.len()) && !name.chars().any(char::is_control);
+    if fits { Ok(name.to_owned()) } else { Err("a name has 1 to 200 characters, in one line".to_owned()) }
+}
+
+/// Makes a token and prints it.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let Action::Create(create) = &args.action;
+    if create.role == Role::Agent && create.extension.is_empty() {
+        usage_error(
+            &["token", "create"],
+            "an agent without an extension would see nothing: add --extension NUMBER",
+        );
+    }
+    let config = check_config::load(create.config.as_deref())?;
+    let path = PathBuf::from(config.store.url.trim_start_matches("sqlite://"));
+    let is_new = !path.exists();
+    let connection = crate::storage::open(&path)
+        .with_context(|| format!("the store {} cannot be opened", path.display()))?;
+    let scope = Scope {
+        devices: create.device.iter().map(|device| device.0.clone()).collect(),
+        extensions: create.extension.clone(),
+    };
+    let (_, secret) = tokens::create(&connection, &create.name, create.role, scope)?;
+    if is_new {
+        tracing::warn!("there was no store at {}; a new one was made for this token", path.display());
+    }
+    output::say(&secret)
+}

@@ -1,0 +1,13 @@
+//! Configuration: a TOML file, every key also as an environment variable. The commented default file
+//! (`switchroom.toml` beside this module) is the manual; a test holds the two together.
+
+mod load;
+mod sections;
+#[cfg(test)]
+mod tests;
+
+pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked};
+pub use sections::{ApiConfig, Config, DeviceConfig, MetricsConfig, ModelConfig, ReportsConfig, StoreConfig};
+
+/// The default configuration, commented.
+pub const MANUAL: &str = include_str!("switchroom.toml");

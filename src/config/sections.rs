@@ -1,0 +1,160 @@
+//! One struct a section. Defaults here and comments in `switchroom.toml` say the same.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::devices::{DeviceSecrets, DeviceSettings};
+use crate::ingress::Limits;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The REST API, streams, metrics, console.
+    pub api: ApiConfig,
+    /// The front that devices report to.
+    pub reports: ReportsConfig,
+    /// Where everything is remembered.
+    pub store: StoreConfig,
+    /// How doubtful reports are weighed.
+    pub model: ModelConfig,
+    /// Prometheus metrics.
+    pub metrics: MetricsConfig,
+    /// Devices that stand in the file.
+    pub device: Vec<DeviceConfig>,
+}
+
+/// The REST API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// An admin token given from outside; `file:` reads it from a file.
+    pub admin_token: Option<String>,
+    /// TLS certificate chain, PEM.
+    pub tls_certificate: Option<PathBuf>,
+    /// TLS private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Serve without TLS on an address that others can reach.
+    pub insecure: bool,
+    /// Event streams at a time.
+    pub streams: usize,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_token: None,
+            tls_certificate: None,
+            tls_key: None,
+            insecure: false,
+            streams: 1000,
+        }
+    }
+}
+
+/// The front that devices report to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportsConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Threads that take reports and hold cells; 0 for one for each core but one.
+    pub threads: usize,
+    /// Seconds that a report may wait for its busy cell before it is shed.
+    pub wait_seconds: u32,
+    /// Bounds on what a sender may do.
+    pub limits: Limits,
+}
+
+impl Default for ReportsConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8989)),
+            threads: 0,
+            wait_seconds: 2,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Where everything is remembered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// `sqlite://path`.
+    pub url: String,
+    /// The file with the key that devices' passwords are kept under; made at the first start. By default
+    /// beside the database.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { url: "sqlite://data/switchroom.db".to_owned(), key_file: None }
+    }
+}
+
+/// How doubtful reports are weighed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Within this time, in milliseconds, reports may overtake each other or come twice.
+    pub overtake_ms: u32,
+    /// How long, in milliseconds, a call may stand without the report of its end once other evidence says
+    /// that it is over.
+    pub release_ms: u32,
+    /// After so many seconds of a device's silence everything known of it is shown as stale.
+    pub silence_seconds: u32,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { overtake_ms: 1000, release_ms: 1500, silence_seconds: 1800 }
+    }
+}
+
+/// Prometheus metrics.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// Series with a `device` label; off for large fleets.
+    pub per_device: bool,
+    /// `/metrics` without a token even where the API can be reached from elsewhere.
+    pub public: bool,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { per_device: true, public: false }
+    }
+}
+
+/// A device that stands in the file: its settings and its secrets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub struct DeviceConfig {
+    /// Settings.
+    #[serde(flatten)]
+    pub settings: DeviceSettings,
+    /// Secrets; `file:` references are read.
+    #[serde(flatten)]
+    pub secrets: DeviceSecrets,
+}
+
+impl TryFrom<toml::Table> for DeviceConfig {
+    type Error = toml::de::Error;
+
+    /// Takes the secrets out of the table, so that what remains are settings and an unknown key is an error.
+    fn try_from(mut table: toml::Table) -> Result<Self, Self::Error> {
+        let mut secrets = toml::Table::new();
+        for key in ["command_password", "report_password", "web_password"] {
+            secrets.extend(table.remove_entry(key));
+        }
+        Ok(Self { settings: table.try_into()?, secrets: secrets.try_into()? })
+    }
+}

@@ -1,0 +1,81 @@
+//! Devices and tokens, as the store has them.
+
+use rusqlite::{Connection, params};
+use switchroom_domain::id::DeviceId;
+
+use super::StorageError;
+use crate::devices::DeviceSettings;
+
+/// A device as stored.
+#[derive(Debug)]
+pub struct StoredDevice {
+    /// How it is configured.
+    pub settings: DeviceSettings,
+    /// Its encrypted secrets.
+    pub secrets: Option<Vec<u8>>,
+}
+
+/// All devices that were not removed.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn all(connection: &Connection) -> Result<Vec<StoredDevice>, StorageError> {
+    let mut statement = connection.prepare("SELECT settings, secrets FROM device ORDER BY key")?;
+    let mut rows = statement.query([])?;
+    let mut devices = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text: String = row.get(0)?;
+        let value: serde_json::Value = parse(&text)?;
+        if value.get("removed").is_none() {
+            devices.push(StoredDevice { settings: parse(&text)?, secrets: row.get(1)? });
+        }
+    }
+    Ok(devices)
+}
+
+/// How many devices have encrypted secrets.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn with_secrets(connection: &Connection) -> Result<u64, StorageError> {
+    let sql = "SELECT count(*) FROM device WHERE secrets IS NOT NULL";
+    let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StorageError> {
+    serde_json::from_str(text)
+        .map_err(|error| StorageError::Corrupt(format!("a stored device cannot be read: {error}")))
+}
+
+/// Adds or changes a device.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn put(connection: &Connection, settings: &DeviceSettings, secrets: &[u8]) -> Result<(), StorageError> {
+    let text = serde_json::to_string(settings).map_err(|error| StorageError::Corrupt(error.to_string()))?;
+    connection.execute(
+        "INSERT INTO device (id, settings, secrets, created_at) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, secrets = excluded.secrets",
+        params![settings.id.as_str(), text, secrets, crate::clock::now().0],
+    )?;
+    Ok(())
+}
+
+/// Removes a device: its configuration and its snapshot go, what was recorded of it stays.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn remove(connection: &mut Connection, id: &DeviceId) -> Result<(), StorageError> {
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "DELETE FROM snapshot WHERE device = (SELECT key FROM device WHERE id = ?)",
+        params![id.as_str()],
+    )?;
+    transaction.execute(
+        "UPDATE device SET settings = '{\"removed\":true}', secrets = NULL WHERE id = ?",
+        params![id.as_str()],
+    )?;
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The hub: where committed events are published, once, and every subscriber is a cursor over them.
+//!
+//! The last events are kept in memory up to a bound; who is further behind reads the store. Nothing is copied
+//! for a subscriber, and a slow one holds nobody up.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, RwLock};
+
+use switchroom_domain::event::{Event, with_cursor};
+use tokio::sync::watch;
+
+/// How many events stay in memory.
+const KEPT: usize = 65_536;
+
+/// An event that is committed.
+#[derive(Debug)]
+pub struct Published {
+    /// Its place in commit order.
+    pub cursor: u64,
+    /// The event.
+    pub event: Event,
+    /// Its envelope with the cursor, as every stream gives it.
+    pub json: String,
+}
+
+/// The hub; see the module.
+#[derive(Debug)]
+pub struct Hub {
+    tail: RwLock<VecDeque<Arc<Published>>>,
+    latest: watch::Sender<u64>,
+}
+
+/// What a subscriber finds from its cursor on.
+#[derive(Debug)]
+pub enum Tail {
+    /// These come next; none when it has seen everything.
+    Events(Vec<Arc<Published>>),
+    /// The memory does not reach back so far: read the store.
+    TooOld,
+}
+
+impl Hub {
+    /// A hub that goes on after this cursor.
+    #[must_use]
+    pub fn new(latest: u64) -> Arc<Self> {
+        Arc::new(Self { tail: RwLock::new(VecDeque::new()), latest: watch::Sender::new(latest) })
+    }
+
+    /// Publishes events that were just committed; their cursors go on from the last ones without a hole.
+    pub fn publish(&self, events: Vec<(u64, Event, String)>) {
+        let Some((last, ..)) = events.last() else { return };
+        let last = *last;
+        {
+            let mut tail = self.tail.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            for (cursor, event, envelope) in events {
+                if tail.len() >= KEPT {
+                    tail.pop_front();
+                }
+                let json = with_cursor(&envelope, cursor);
+                tail.push_back(Arc::new(Published { cursor, event, json }));
+            }
+        }
+        self.latest.send_replace(last);
+    }
+
+    /// The cursor of the last event.
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        *self.latest.borrow()
+    }
+
+    /// Tells when there is more.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.latest.subscribe()
+    }
+
+    /// Up to `limit` events after this cursor.
+    #[must_use]
+    pub fn after(&self, cursor: u64, limit: usize) -> Tail {
+        let tail = self.tail.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match tail.front() {
+            None if cursor >= self.latest() => Tail::Events(Vec::new()),
+            None => Tail::TooOld,
+            Some(first) if cursor + 1 < first.cursor => Tail::TooOld,
+            Some(first) => {
+                let skip = usize::try_from(cursor + 1 - first.cursor).unwrap_or(usize::MAX);
+                Tail::Events(tail.iter().skip(skip).take(limit).cloned().collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use switchroom_domain::event::{EventData, EventKind};
+    use switchroom_domain::id::{DeviceId, EventId, IdSeed, Minter};
+    use switchroom_domain::time::Timestamp;
+
+    fn events(from: u64, to: u64) -> Vec<(u64, Event, String)> {
+        let event = |cursor| {
+            let id = EventId(Minter::new(IdSeed { at: Timestamp(1), entropy: cursor }).mint());
+            let event = Event {
+                id,
+                device: DeviceId::new("d").expect("a device id"),
+                kind: EventKind::CallEnded,
+                at: Timestamp(1),
+                sequence: cursor,
+                subject: "x".into(),
+                data: EventData::default(),
+            };
+            (cursor, event.clone(), event.envelope())
+        };
+        (from..=to).map(event).collect()
+    }
+
+    #[test]
+    fn a_subscriber_gets_what_comes_after_its_cursor() {
+        let hub = Hub::new(10);
+        let cursors = |tail| match tail {
+            Tail::Events(events) => events.iter().map(|e: &Arc<Published>| e.cursor).collect::<Vec<_>>(),
+            Tail::TooOld => vec![0],
+        };
+        assert!(cursors(hub.after(10, 9)).is_empty());
+        assert_eq!(cursors(hub.after(9, 9)), [0], "what came before the start is in the store");
+        hub.publish(events(11, 14));
+        assert_eq!(cursors(hub.after(10, 9)), [11, 12, 13, 14]);
+        assert_eq!(cursors(hub.after(12, 1)), [13]);
+        assert!(cursors(hub.after(14, 9)).is_empty());
+        assert_eq!(cursors(hub.after(9, 9)), [0]);
+        assert_eq!(hub.latest(), 14);
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let hub = Hub::new(0);
+        hub.publish(events(1, KEPT as u64 + 5));
+        assert!(matches!(hub.after(0, 1), Tail::TooOld));
+        assert!(matches!(hub.after(5, 1), Tail::Events(e) if e[0].cursor == 6));
+    }
+}

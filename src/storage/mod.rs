@@ -1,0 +1,37 @@
+//! What is remembered: the log of raw reports, events, calls, records, devices, tokens.
+//!
+//! One writer ([`writer`]) commits inputs with all of their effects in batches; readers ([`reader`]) have
+//! connections of their own. SQLite runs in WAL mode with `synchronous = FULL`: what was acknowledged survives
+//! the loss of power as far as the disk keeps its word.
+
+pub mod devices;
+pub mod hub;
+pub mod reader;
+pub mod secrets;
+pub mod sqlite;
+pub mod tokens;
+pub mod writer;
+
+pub use hub::{Hub, Published};
+pub use reader::{CdrQuery, EventQuery, Reader};
+pub use sqlite::open;
+pub use writer::SqliteStore;
+
+/// The store could not be used; says what to do where that is known.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// SQLite said no.
+    #[error("sqlite: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A file could not be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Something in the store does not make sense.
+    #[error("{0}")]
+    Corrupt(String),
+}

@@ -1,0 +1,60 @@
+-- Version 1. Reports and events are kept in parts, one pair of tables a day (report_YYYYMMDD,
+-- event_YYYYMMDD), which are made when the first commit of a day comes and dropped whole.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE device (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    settings TEXT NOT NULL,          -- JSON; no secret in it
+    secrets BLOB,                    -- encrypted with the key file
+    created_at INTEGER NOT NULL
+);
+
+CREATE TABLE part (
+    day INTEGER PRIMARY KEY,         -- YYYYMMDD, UTC
+    first_report INTEGER NOT NULL,   -- the first id of the day
+    first_event INTEGER NOT NULL
+);
+
+CREATE TABLE snapshot (
+    device INTEGER PRIMARY KEY REFERENCES device (key) ON DELETE CASCADE,
+    log_id INTEGER NOT NULL,         -- reports up to this id are in it
+    body BLOB NOT NULL
+);
+
+CREATE TABLE call (
+    id BLOB PRIMARY KEY,
+    device INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE cdr (
+    seq INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    device INTEGER NOT NULL,
+    wire_id TEXT NOT NULL,
+    fingerprint INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (device, wire_id, fingerprint)
+);
+CREATE INDEX cdr_received ON cdr (received_at);
+
+CREATE TABLE quarantine (
+    device TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    entropy INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (device, at, entropy)
+) WITHOUT ROWID;
+
+CREATE TABLE token (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,       -- SHA-256 of the token
+    role TEXT NOT NULL,
+    scope TEXT NOT NULL,             -- JSON: devices and extensions
+    created_at INTEGER NOT NULL
+) WITHOUT ROWID;

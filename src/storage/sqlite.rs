@@ -1,0 +1,73 @@
+//! Opening the database: settings, migrations.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StorageError;
+
+/// Migrations in order; the database's `user_version` says how many it has had.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Opens the database for writing, making it and migrating it as needed.
+///
+/// # Errors
+/// When the file cannot be opened, or is of a later version of Switchroom.
+pub fn open(path: &Path) -> Result<Connection, StorageError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| StorageError::File { path: folder.display().to_string(), error })?;
+    }
+    let mut connection = Connection::open(path)?;
+    // Larger pages: a batch of reports touches fewer of them, and each costs a checksum in the log.
+    connection.pragma_update(None, "page_size", 8192)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    // The writer appends: a large cache would only be swept at every commit.
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StorageError> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version = version as usize;
+    if version > MIGRATIONS.len() {
+        return Err(StorageError::Corrupt(format!(
+            "the database is of version {version}, this program knows {}; use the newer program, or restore a backup",
+            MIGRATIONS.len()
+        )));
+    }
+    for (i, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", i as u32 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Opens the database for reading only.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+/// The parts of the log, oldest first: day, first report, first event.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn parts(connection: &Connection) -> Result<Vec<(u32, i64, i64)>, rusqlite::Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT day, first_report, first_event FROM part ORDER BY day")?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+}

@@ -1,0 +1,564 @@
+//! The writer: one thread that commits whatever has come since its last commit, in one transaction, and then
+//! publishes it. The more comes in, the larger the batches: the cost of a commit is shared by all in it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use switchroom_actors::ports::{Entry, Full, LoadedCell, RawReport, Record, Store, StoreError};
+use switchroom_actors::supervision::Applying;
+use switchroom_domain::event::Event;
+use switchroom_domain::id::{DeviceId, IdSeed};
+use switchroom_domain::time::Timestamp;
+use tokio::sync::{Notify, oneshot};
+
+use super::{Hub, StorageError, reader, sqlite};
+use crate::metrics::Metrics;
+
+/// Records that may wait for a commit. At full speed a few seconds' worth; beyond it senders wait.
+const CAPACITY: usize = 16_384;
+/// Two commits are at least this far apart unless many records wait: it makes batches, and is far below what
+/// a subscriber may notice.
+const SPACING: Duration = Duration::from_micros(2000);
+/// So many waiting records are committed without regard to the spacing.
+const BATCH: usize = 512;
+
+/// What the writer is asked to do besides records.
+enum Job {
+    Record(Box<Record>),
+    /// Runs on the writer's connection, in its order.
+    Run(Box<dyn FnOnce(&mut Connection) + Send>),
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    stopping: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    room: Arc<Notify>,
+    /// When the writer last finished a commit, and whether it failed: for readiness.
+    health: Mutex<Health>,
+}
+
+/// How the writer does.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Since when it has been at work on one batch; none when it is idle.
+    pub busy_since: Option<Instant>,
+    /// The last error, until a commit succeeds.
+    pub error: Option<String>,
+}
+
+/// The store on SQLite.
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    hub: Arc<Hub>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SqliteStore {
+    /// Opens the database and starts the writer.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or migrated.
+    pub fn start(path: &Path, metrics: Arc<Metrics>) -> Result<Arc<Self>, StorageError> {
+        let connection = sqlite::open(path)?;
+        let place = Place::find(&connection)?;
+        let hub = Hub::new(u64::try_from(place.event).unwrap_or_default());
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            room: Arc::new(Notify::new()),
+            health: Mutex::new(Health { busy_since: None, error: None }),
+        });
+        let writer =
+            Writer { connection, place, hub: Arc::clone(&hub), shared: Arc::clone(&shared), metrics };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| StorageError::File { path: "store-writer thread".into(), error })?;
+        Ok(Arc::new(Self { shared, path: path.to_owned(), hub, thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// Where committed events are published.
+    #[must_use]
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// A reader of its own.
+    ///
+    /// # Errors
+    /// When the database cannot be opened.
+    pub fn reader(&self) -> Result<reader::Reader, StorageError> {
+        reader::Reader::new(&self.path)
+    }
+
+    /// How the writer does.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        lock(&self.shared.health).clone()
+    }
+
+    /// Runs something on the writer's connection, after all that was submitted before.
+    ///
+    /// # Errors
+    /// When it fails, or the writer has stopped.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (done, result) = oneshot::channel();
+        self.push(Job::Run(Box::new(move |connection| {
+            // Nobody may wait for the result any more.
+            let _ = done.send(job(connection));
+        })));
+        result.await.map_err(|_| StorageError::Corrupt("the store is stopping".into()))?
+    }
+
+    fn push(&self, job: Job) {
+        lock(&self.shared.queue).jobs.push(job);
+        self.shared.filled.notify_one();
+    }
+
+    /// Commits what waits, and stops.
+    pub fn stop(&self) {
+        lock(&self.shared.queue).stopping = true;
+        self.shared.filled.notify_one();
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer had died");
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn submit(&self, record: Box<Record>) -> Result<(), Full> {
+        let mut queue = lock(&self.shared.queue);
+        if queue.jobs.len() >= CAPACITY {
+            return Err(Full(record));
+        }
+        let was_empty = queue.jobs.is_empty();
+        queue.jobs.push(Job::Record(record));
+        drop(queue);
+        if was_empty {
+            self.shared.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> BoxFuture<'static, ()> {
+        let room = Arc::clone(&self.shared.room);
+        Box::pin(async move {
+            // Woken after each commit; the time-out covers a commit between the refusal and this call.
+            let _ = tokio::time::timeout(Duration::from_millis(20), room.notified()).await;
+        })
+    }
+
+    fn load(&self, device: DeviceId) -> BoxFuture<'static, Result<LoadedCell, StoreError>> {
+        let (done, result) = oneshot::channel();
+        self.push(Job::Run(Box::new(move |connection| {
+            let _ = done.send(reader::load_cell(connection, &device));
+        })));
+        Box::pin(async move {
+            match result.await {
+                Ok(loaded) => loaded.map_err(|error| StoreError(error.to_string())),
+                Err(_) => Err(StoreError("the store is stopping".into())),
+            }
+        })
+    }
+
+    fn quarantine(&self, device: &DeviceId, what: &Applying) {
+        let (seed, name, body) = match what {
+            Applying::Report(raw) => (raw.seed, raw.name.clone(), raw.body.to_vec()),
+            Applying::Logged(seed) => (*seed, "logged".into(), Vec::new()),
+        };
+        let device = device.clone();
+        self.push(Job::Run(Box::new(move |connection| {
+            let sql =
+                "INSERT OR IGNORE INTO quarantine (device, at, entropy, name, body) VALUES (?, ?, ?, ?, ?)";
+            let row = params![device.as_str(), seed.at.0, seed.entropy.cast_signed(), name.as_str(), body];
+            if let Err(error) = connection.execute(sql, row) {
+                tracing::error!(%error, "a report could not be set aside");
+            }
+        })));
+    }
+}
+
+/// Where the next rows go.
+#[derive(Debug)]
+struct Place {
+    day: u32,
+    report: i64,
+    event: i64,
+    devices: HashMap<DeviceId, i64>,
+    /// Per device, the id before its first report since its last snapshot.
+    dirty: HashMap<i64, i64>,
+}
+
+impl Place {
+    fn find(connection: &Connection) -> Result<Self, StorageError> {
+        let mut place = Self { day: 0, report: 0, event: 0, devices: HashMap::new(), dirty: HashMap::new() };
+        if let Some((day, first_report, first_event)) = sqlite::parts(connection)?.last().copied() {
+            let last = |column: &str, table: &str, first: i64| -> Result<i64, rusqlite::Error> {
+                let sql = format!("SELECT max({column}) FROM {table}_{day}");
+                let max: Option<i64> = connection.query_row(&sql, [], |row| row.get(0))?;
+                Ok(max.unwrap_or(first - 1))
+            };
+            place.day = day;
+            place.report = last("id", "report", first_report)?;
+            place.event = last("cursor", "event", first_event)?;
+        }
+        let mut statement = connection.prepare("SELECT id, key FROM device")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            let id = DeviceId::new(id).map_err(|error| StorageError::Corrupt(error.to_string()))?;
+            place.devices.insert(id, row.get(1)?);
+        }
+        // Devices with reports since their snapshot: all that are found between the floor and the end.
+        for (device, log_id) in reader::unwritten(connection)? {
+            place.dirty.insert(device, log_id);
+        }
+        Ok(place)
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    place: Place,
+    hub: Arc<Hub>,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+}
+
+/// What is to be done once a batch is committed.
+#[derive(Default)]
+struct AfterCommit {
+    events: Vec<(u64, Event, String)>,
+    received: Vec<(&'static str, Instant)>,
+    acks: Vec<oneshot::Sender<()>>,
+    cdrs: Vec<switchroom_domain::Text>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut last_commit = Instant::now();
+        loop {
+            let Some(jobs) = self.wait(last_commit) else { return };
+            self.shared.room.notify_waiters();
+            lock(&self.shared.health).busy_since = Some(Instant::now());
+            let mut batch = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                match job {
+                    Job::Record(record) => batch.push(record),
+                    Job::Run(run) => {
+                        self.commit(std::mem::take(&mut batch));
+                        run(&mut self.connection);
+                        // It may have added or removed devices.
+                        self.place.devices.clear();
+                    }
+                }
+            }
+            self.commit(batch);
+            lock(&self.shared.health).busy_since = None;
+            last_commit = Instant::now();
+        }
+    }
+
+    /// The next batch; none when it is time to stop and nothing waits.
+    fn wait(&self, last_commit: Instant) -> Option<Vec<Job>> {
+        let mut queue = lock(&self.shared.queue);
+        while queue.jobs.is_empty() {
+            if queue.stopping {
+                return None;
+            }
+            queue = self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        let spacing = SPACING.saturating_sub(last_commit.elapsed());
+        if !spacing.is_zero() && queue.jobs.len() < BATCH && !queue.stopping {
+            drop(queue);
+            std::thread::sleep(spacing);
+            queue = lock(&self.shared.queue);
+        }
+        Some(std::mem::take(&mut queue.jobs))
+    }
+
+    /// Commits a batch; tries again until it succeeds, because what was accepted is not dropped.
+    #[expect(clippy::vec_box, reason = "records come boxed through the queue; unboxing would copy them")]
+    fn commit(&mut self, mut batch: Vec<Box<Record>>) {
+        if batch.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        let mut wait = Duration::from_millis(10);
+        let after = loop {
+            match self.try_commit(&mut batch) {
+                Ok(after) => break after,
+                Err(error) => {
+                    tracing::error!(%error, "a commit failed; trying again");
+                    lock(&self.shared.health).error = Some(error.to_string());
+                    std::thread::sleep(wait);
+                    wait = (wait * 2).min(Duration::from_secs(1));
+                }
+            }
+        };
+        let mut health = lock(&self.shared.health);
+        if health.error.is_some() {
+            health.error = None;
+        }
+        drop(health);
+        self.metrics.store_commit_seconds.observe(began.elapsed().as_secs_f64());
+        for (_, event, _) in &after.events {
+            self.metrics.on_event(event);
+        }
+        for kind in &after.cdrs {
+            self.metrics.on_cdr(kind);
+        }
+        self.hub.publish(after.events);
+        let now = Instant::now();
+        for (dialect, received) in after.received {
+            self.metrics.published(dialect, now.duration_since(received));
+        }
+        for ack in after.acks {
+            // The connection that waited may have gone.
+            let _ = ack.send(());
+        }
+    }
+
+    fn try_commit(&mut self, batch: &mut [Box<Record>]) -> Result<AfterCommit, StorageError> {
+        let (report, event) = (self.place.report, self.place.event);
+        let transaction = self.connection.transaction()?;
+        let written = write_batch(&transaction, &mut self.place, batch);
+        let done = written.and_then(|written| transaction.commit().map(|()| written).map_err(Into::into));
+        match done {
+            Ok(skipped) => Ok(after_commit(batch, &skipped, event)),
+            Err(error) => {
+                self.place.report = report;
+                self.place.event = event;
+                self.place.day = 0;
+                self.place.devices.clear();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Takes the batch apart for publishing; the cursors are those that were given while writing.
+fn after_commit(
+    batch: &mut [Box<Record>],
+    skipped: &[switchroom_domain::id::EventId],
+    first: i64,
+) -> AfterCommit {
+    let mut after = AfterCommit::default();
+    let mut cursor = u64::try_from(first).unwrap_or_default();
+    for record in batch {
+        for sealed in std::mem::take(&mut record.events) {
+            if !skipped.contains(&sealed.event.id) {
+                cursor += 1;
+                after.events.push((cursor, sealed.event, sealed.envelope));
+            }
+        }
+        if let Some(Entry::Report(raw)) = &record.entry {
+            after.received.push((raw.dialect, record.received));
+        }
+        let new = record.cdrs.iter().filter(|stored| !skipped.contains(&stored.event));
+        after.cdrs.extend(new.map(|stored| stored.cdr.kind.clone()));
+        after.acks.extend(record.ack.take());
+    }
+    after
+}
+
+/// Writes a batch; gives the announcements of records that the store had already.
+fn write_batch(
+    transaction: &Transaction<'_>,
+    place: &mut Place,
+    batch: &[Box<Record>],
+) -> Result<Vec<switchroom_domain::id::EventId>, StorageError> {
+    open_part(transaction, place)?;
+    let day = place.day;
+    let mut insert_report = transaction.prepare_cached(&format!(
+        "INSERT INTO report_{day} (id, device, at, entropy, source, dialect, name, content_type, body) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    ))?;
+    let mut insert_event = transaction.prepare_cached(&format!(
+        "INSERT INTO event_{day} (cursor, device, kind, envelope) VALUES (?, ?, ?, ?)"
+    ))?;
+    let mut skipped = Vec::new();
+    let mut floor_moved = false;
+    for record in batch {
+        let device = device_key(transaction, place, &record.device)?;
+        if let Some(entry) = &record.entry {
+            place.dirty.entry(device).or_insert(place.report);
+            place.report += 1;
+            write_entry(&mut insert_report, place.report, device, entry)?;
+        }
+        for stored in &record.cdrs {
+            if !write_cdr(transaction, device, stored)? {
+                skipped.push(stored.event);
+            }
+        }
+        for sealed in &record.events {
+            if !skipped.contains(&sealed.event.id) {
+                place.event += 1;
+                let kind = sealed.event.kind.as_str();
+                insert_event.execute(params![place.event, device, kind, sealed.envelope])?;
+            }
+        }
+        for call in &record.ended_calls {
+            write_call(transaction, device, call)?;
+        }
+        if let Some(body) = &record.snapshot {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO snapshot (device, log_id, body) VALUES (?, ?, ?)")?
+                .execute(params![device, place.report, body])?;
+            place.dirty.remove(&device);
+            floor_moved = true;
+        }
+    }
+    if floor_moved {
+        let floor = place.dirty.values().copied().min().unwrap_or(place.report);
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('replay_floor', ?)")?
+            .execute(params![floor.to_string()])?;
+    }
+    Ok(skipped)
+}
+
+/// Makes today's part if this is its first commit. A clock that goes back stays in the part it had.
+fn open_part(transaction: &Transaction<'_>, place: &mut Place) -> Result<(), StorageError> {
+    let today = crate::clock::now().day();
+    if place.day >= today && place.day != 0 {
+        return Ok(());
+    }
+    let newest: Option<u32> = transaction.query_row("SELECT max(day) FROM part", [], |row| row.get(0))?;
+    let day = newest.map_or(today, |newest| newest.max(today));
+    if newest != Some(day) {
+        transaction.execute_batch(&format!(
+            "CREATE TABLE report_{day} (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, at INTEGER NOT NULL, \
+                 entropy INTEGER NOT NULL, source TEXT, dialect TEXT, name TEXT, content_type TEXT, body BLOB);
+             CREATE TABLE event_{day} (cursor INTEGER PRIMARY KEY, device INTEGER NOT NULL, kind TEXT NOT NULL, \
+                 envelope TEXT NOT NULL);"
+        ))?;
+        transaction.execute(
+            "INSERT INTO part (day, first_report, first_event) VALUES (?, ?, ?)",
+            params![day, place.report + 1, place.event + 1],
+        )?;
+    }
+    place.day = day;
+    Ok(())
+}
+
+fn device_key(transaction: &Transaction<'_>, place: &mut Place, id: &DeviceId) -> Result<i64, StorageError> {
+    if let Some(key) = place.devices.get(id) {
+        return Ok(*key);
+    }
+    let known: Option<i64> = transaction
+        .prepare_cached("SELECT key FROM device WHERE id = ?")?
+        .query_row(params![id.as_str()], |row| row.get(0))
+        .optional()?;
+    let key = match known {
+        Some(key) => key,
+        None => {
+            // Removed while its last reports were on their way: they are kept under its name.
+            transaction.execute(
+                "INSERT INTO device (id, settings, created_at) VALUES (?, '{\"removed\":true}', ?)",
+                params![id.as_str(), crate::clock::now().0],
+            )?;
+            transaction.last_insert_rowid()
+        }
+    };
+    place.devices.insert(id.clone(), key);
+    Ok(key)
+}
+
+fn write_entry(
+    insert: &mut rusqlite::CachedStatement<'_>,
+    id: i64,
+    device: i64,
+    entry: &Entry,
+) -> Result<(), rusqlite::Error> {
+    match entry {
+        Entry::Report(RawReport { seed, source, dialect, name, content_type, body }) => {
+            insert.execute(params![
+                id,
+                device,
+                seed.at.0,
+                seed.entropy.cast_signed(),
+                source.as_str(),
+                dialect,
+                name.as_str(),
+                content_type.as_deref(),
+                &body[..]
+            ])?
+        }
+        Entry::Timer(IdSeed { at, entropy }) => insert.execute(params![
+            id,
+            device,
+            at.0,
+            entropy.cast_signed(),
+            None::<&str>,
+            None::<&str>,
+            None::<&str>,
+            None::<&str>,
+            None::<&[u8]>
+        ])?,
+    };
+    Ok(())
+}
+
+fn write_cdr(
+    transaction: &Transaction<'_>,
+    device: i64,
+    stored: &switchroom_actors::device::state::StoredCdr,
+) -> Result<bool, StorageError> {
+    let body = to_json(&stored.cdr)?;
+    let rows = transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO cdr (id, device, wire_id, fingerprint, received_at, body) VALUES (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            stored.cdr.id.0.as_bytes().as_slice(),
+            device,
+            stored.cdr.wire_id.as_str(),
+            stored.fingerprint.cast_signed(),
+            stored.cdr.received_at.0,
+            body
+        ])?;
+    Ok(rows == 1)
+}
+
+fn write_call(
+    transaction: &Transaction<'_>,
+    device: i64,
+    call: &switchroom_domain::view::CallView,
+) -> Result<(), StorageError> {
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO call (id, device, started_at, body) VALUES (?, ?, ?, ?)")?
+        .execute(params![call.id.0.as_bytes().as_slice(), device, call.started_at.0, to_json(call)?])?;
+    Ok(())
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, StorageError> {
+    serde_json::to_string(value)
+        .map_err(|error| StorageError::Corrupt(format!("cannot be written as JSON: {error}")))
+}
+
+/// The time of a row.
+pub(super) fn seed_of(at: i64, entropy: i64) -> IdSeed {
+    IdSeed { at: Timestamp(at), entropy: entropy.cast_unsigned() }
+}
