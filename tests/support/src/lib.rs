@@ -1,0 +1,25 @@
+//! A real service, real sockets and the comparison with the simulator's truth, for tests and benchmarks.
+
+pub mod offline;
+pub mod service;
+pub mod truth;
+
+pub use service::Service;
+
+/// An admin token for tests.
+pub const TOKEN: &str = "a-token-that-only-tests-use";
+
+/// Waits until a condition holds; says whether it came to hold in time. It looks often, so it costs little
+/// more than the condition takes.
+pub async fn eventually(within: std::time::Duration, mut condition: impl AsyncFnMut() -> bool) -> bool {
+    let deadline = std::time::Instant::now() + within;
+    loop {
+        if condition().await {
+            return true;
+        }
+        if std::time::Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
