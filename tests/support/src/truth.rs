@@ -62,6 +62,10 @@ pub fn states(
 ///
 /// - A caller that hears a menu is told of with the first key or the end of the announcement, not when the
 ///   menu begins (OM, Yeastar).
+/// - A callback is told of when the first of its two outside parties answers.
+/// - Yeastar and ZYCOO tell nothing of queues, nor of calls between a menu and a telephone, but that the
+///   telephone rings and is busy.
+/// - ZYCOO tells of a call in when a telephone rings, not while it waits for an application.
 /// - ZYCOO does not tell when an outside party answers, and names trunks by their span and not by number, so
 ///   that the number that a caller dialled is not known either. A menu that dials is a channel like a
 ///   telephone's, and when a call is between two outside parties the end of its first channel looks like the
@@ -74,6 +78,13 @@ pub fn undecidable(dialect: Dialect, difference: &Difference) -> bool {
     let menu_not_told = theirs == "in_menu"
         && matches!(ours.as_str(), "incoming" | "invited" | "dialing" | "ringing" | "talking");
     let zycoo = dialect == Dialect::Zycoo;
+    let unknown = difference.model == "-";
+    let callback_not_told = difference.entity.starts_with("call callback") && theirs == "ringing" && unknown;
+    let queue_not_told =
+        dialect != Dialect::Om && (theirs == "queued" || difference.entity.starts_with("queue "));
+    let menu_call_not_told =
+        dialect != Dialect::Om && is_call && difference.truth.contains("menu:") && unknown;
+    let call_in_not_told = zycoo && is_call && matches!(theirs.as_str(), "invited" | "incoming") && unknown;
     let answer_not_told =
         zycoo && difference.truth.contains("outer:") && theirs == "talking" && ours == "ringing";
     let trunk_not_named = zycoo && difference.entity.starts_with("trunk ");
@@ -83,7 +94,11 @@ pub fn undecidable(dialect: Dialect, difference: &Difference) -> bool {
             || difference.entity.starts_with("call callback")
             || difference.entity.starts_with("call outbound - "));
     let menu_as_telephone = zycoo && difference.entity.starts_with("extension ") && difference.truth == "-";
-    (is_call && (menu_not_told || answer_not_told || passed_outside)) || trunk_not_named || menu_as_telephone
+    let not_told = callback_not_told || queue_not_told || menu_call_not_told || call_in_not_told;
+    not_told
+        || (is_call && (menu_not_told || answer_not_told || passed_outside))
+        || trunk_not_named
+        || menu_as_telephone
 }
 
 /// For ZYCOO: the dialled number of an inbound call is not told; it is left out on both sides.
