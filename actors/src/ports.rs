@@ -49,6 +49,17 @@ pub enum Entry {
     Timer(IdSeed),
 }
 
+impl Entry {
+    /// Its time and randomness.
+    #[must_use]
+    pub const fn seed(&self) -> IdSeed {
+        match self {
+            Self::Report(raw) => raw.seed,
+            Self::Timer(seed) => *seed,
+        }
+    }
+}
+
 /// An event with its envelope, ready to be committed and published.
 #[derive(Debug)]
 pub struct SealedEvent {

@@ -8,7 +8,7 @@ use super::error::{Kind, Problem};
 use super::filter::Filter;
 use super::input::bad_cursor;
 use crate::storage::hub::Tail;
-use crate::storage::{EventQuery, Published, StorageError, sqlite};
+use crate::storage::{EventQuery, PastEvent, Published, StorageError, block};
 
 /// How many events are looked at in one go.
 pub(super) const PAGE: usize = 500;
@@ -70,9 +70,7 @@ pub(super) fn parse_cursor(text: &str) -> Result<u64, Problem> {
 
 /// The cursor before the oldest event that is kept.
 pub(super) async fn oldest(state: &State) -> Result<u64, StorageError> {
-    let parts = state.services.reader.query(|connection| Ok(sqlite::parts(connection)?)).await?;
-    let first = parts.first().map_or(1, |(_, _, first_event)| *first_event);
-    Ok(u64::try_from(first).unwrap_or(1).saturating_sub(1))
+    state.services.reader.query(block::oldest).await
 }
 
 impl Feed {
@@ -156,10 +154,9 @@ impl Feed {
         // Everything up to here is committed, so that a query that begins now sees it.
         let latest = state.services.store.hub().latest();
         let query = EventQuery { after: self.cursor, limit: PAGE, device: self.filter.only_device() };
-        let found = state.services.reader.events(query).await?;
-        let is_all = found.len() < PAGE;
+        let (found, reached) = state.services.reader.events(query).await?;
         let mut items = Vec::new();
-        for (cursor, kind, json) in found {
+        for PastEvent { cursor, kind, json } in found {
             self.cursor = cursor;
             if self.filter.wants_stored(kind, &json) {
                 items.push(Item::Stored(cursor, json));
@@ -168,9 +165,7 @@ impl Feed {
                 }
             }
         }
-        if is_all {
-            self.cursor = self.cursor.max(latest);
-        }
+        self.cursor = self.cursor.max(reached.unwrap_or(latest));
         Ok(items)
     }
 }

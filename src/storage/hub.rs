@@ -9,8 +9,8 @@ use std::sync::{Arc, RwLock};
 use switchroom_domain::event::{Event, with_cursor};
 use tokio::sync::watch;
 
-/// How many events stay in memory.
-const KEPT: usize = 65_536;
+/// How many events stay in memory: a second's worth at full speed, minutes' worth in an ordinary house.
+const KEPT: usize = 16_384;
 
 /// An event that is committed.
 #[derive(Debug)]

@@ -4,14 +4,17 @@
 //! connections of their own. SQLite runs in WAL mode with `synchronous = FULL`: what was acknowledged survives
 //! the loss of power as far as the disk keeps its word.
 
+pub mod block;
 pub mod devices;
 pub mod hub;
 pub mod reader;
 pub mod secrets;
 pub mod sqlite;
+pub mod tables;
 pub mod tokens;
 pub mod writer;
 
+pub use block::PastEvent;
 pub use hub::{Hub, Published};
 pub use reader::{CdrQuery, EventQuery, Reader};
 pub use sqlite::open;

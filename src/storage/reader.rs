@@ -1,23 +1,25 @@
 //! Reading what is remembered. Readers have connections of their own, so that they never wait for the writer.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
-use switchroom_actors::ports::{Entry, LoadedCell, RawReport};
-use switchroom_domain::Text;
-use switchroom_domain::event::EventKind;
+use switchroom_actors::ports::{Entry, LoadedCell};
 use switchroom_domain::id::{CallId, DeviceId};
 use switchroom_domain::view::{CallView, CdrView};
 
-use super::{StorageError, sqlite, writer};
+use super::block::{self, PastEvent};
+use super::writer::Settler;
+use super::{StorageError, sqlite};
 
 /// A small pool of read-only connections.
 #[derive(Clone)]
 pub struct Reader {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
+    /// The writer that fills the tables, when one runs.
+    settler: Option<Settler>,
 }
 
 /// Which events are wanted.
@@ -25,7 +27,7 @@ pub struct Reader {
 pub struct EventQuery {
     /// After this cursor.
     pub after: u64,
-    /// At most so many are looked at and given.
+    /// At most so many are given.
     pub limit: usize,
     /// Only of this device.
     pub device: Option<DeviceId>,
@@ -47,13 +49,19 @@ pub struct CdrQuery {
 }
 
 impl Reader {
-    /// A reader of this database.
+    /// A reader of this database, which a writer of this process may be filling.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn new(path: &Path) -> Result<Self, StorageError> {
+    pub fn new(path: &Path, settler: Option<Settler>) -> Result<Self, StorageError> {
         let first = sqlite::open_reader(path)?;
-        Ok(Self { path: path.to_owned(), idle: Arc::new(Mutex::new(vec![first])) })
+        Ok(Self { path: path.to_owned(), idle: Arc::new(Mutex::new(vec![first])), settler })
+    }
+
+    async fn settle(&self) {
+        if let Some(settler) = &self.settler {
+            settler.settle().await;
+        }
     }
 
     /// Runs a query on a thread that may block.
@@ -83,12 +91,22 @@ impl Reader {
             .map_err(|_| StorageError::Corrupt("the query was cancelled".into()))?
     }
 
-    /// Committed events in order: cursor, kind, envelope with cursor.
+    /// Committed events in order, and how far was looked; none at the end.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn events(&self, query: EventQuery) -> Result<Vec<(u64, EventKind, String)>, StorageError> {
-        self.query(move |connection| events(connection, &query)).await
+    pub async fn events(&self, query: EventQuery) -> Result<(Vec<PastEvent>, Option<u64>), StorageError> {
+        self.query(move |connection| {
+            let device = match &query.device {
+                None => None,
+                Some(device) => match device_key(connection, device)? {
+                    Some(key) => Some(key),
+                    None => return Ok((Vec::new(), None)),
+                },
+            };
+            block::events(connection, query.after, device, query.limit)
+        })
+        .await
     }
 
     /// Records, newest first, each with its place.
@@ -96,6 +114,7 @@ impl Reader {
     /// # Errors
     /// When the store cannot be read.
     pub async fn cdrs(&self, query: CdrQuery) -> Result<Vec<(i64, CdrView)>, StorageError> {
+        self.settle().await;
         self.query(move |connection| cdrs(connection, &query)).await
     }
 
@@ -104,6 +123,7 @@ impl Reader {
     /// # Errors
     /// When the store cannot be read.
     pub async fn call(&self, id: CallId) -> Result<Option<CallView>, StorageError> {
+        self.settle().await;
         self.query(move |connection| {
             let body: Option<String> = connection
                 .prepare_cached("SELECT body FROM call WHERE id = ?")?
@@ -125,45 +145,6 @@ fn device_key(connection: &Connection, device: &DeviceId) -> Result<Option<i64>,
         .prepare_cached("SELECT key FROM device WHERE id = ?")?
         .query_row(params![device.as_str()], |row| row.get(0))
         .optional()
-}
-
-fn events(
-    connection: &Connection,
-    query: &EventQuery,
-) -> Result<Vec<(u64, EventKind, String)>, StorageError> {
-    let after = i64::try_from(query.after).unwrap_or(i64::MAX);
-    let device = match &query.device {
-        Some(device) => match device_key(connection, device)? {
-            Some(key) => Some(key),
-            None => return Ok(Vec::new()),
-        },
-        None => None,
-    };
-    let parts = sqlite::parts(connection)?;
-    let mut found = Vec::new();
-    for (i, (day, _, _)) in parts.iter().enumerate() {
-        let ends_before = parts.get(i + 1).is_some_and(|(_, _, next)| *next <= after + 1);
-        if ends_before || found.len() >= query.limit {
-            continue;
-        }
-        let sql = format!(
-            "SELECT cursor, kind, envelope FROM event_{day} WHERE cursor > ?1 AND (?2 IS NULL OR device = ?2) \
-             ORDER BY cursor LIMIT ?3"
-        );
-        let limit = i64::try_from(query.limit - found.len()).unwrap_or(i64::MAX);
-        let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![after, device, limit])?;
-        while let Some(row) = rows.next()? {
-            let cursor: i64 = row.get(0)?;
-            let kind = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
-            let kind = EventKind::parse(kind)
-                .ok_or_else(|| StorageError::Corrupt(format!("an event of unknown kind {kind:?}")))?;
-            let envelope = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-            let cursor = cursor.cast_unsigned();
-            found.push((cursor, kind, switchroom_domain::event::with_cursor(envelope, cursor)));
-        }
-    }
-    Ok(found)
 }
 
 fn cdrs(connection: &Connection, query: &CdrQuery) -> Result<Vec<(i64, CdrView)>, StorageError> {
@@ -195,72 +176,47 @@ fn replay_floor(connection: &Connection) -> Result<i64, rusqlite::Error> {
     Ok(floor.and_then(|floor| floor.parse().ok()).unwrap_or(0))
 }
 
-/// Runs over the log from `after` on; the callback gets the row's id, the device's key and the entry.
+/// Reports that no cell is to be given again: device's key, time, randomness.
+fn set_aside(connection: &Connection) -> Result<HashSet<(i64, i64, u64)>, rusqlite::Error> {
+    let mut statement = connection
+        .prepare("SELECT d.key, q.at, q.entropy FROM quarantine q JOIN device d ON d.id = q.device")?;
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned()));
+    statement.query_map([], row)?.collect()
+}
+
+/// Runs over the log from `after` on, without what was set aside; the callback gets an input's id, the device's key
+/// and the input.
 fn scan_log(
     connection: &Connection,
     after: i64,
     device: Option<i64>,
     mut visit: impl FnMut(i64, i64, Entry),
 ) -> Result<(), StorageError> {
-    let parts = sqlite::parts(connection)?;
-    for (i, (day, _, _)) in parts.iter().enumerate() {
-        if parts.get(i + 1).is_some_and(|(_, next, _)| *next <= after + 1) {
-            continue;
+    let aside = set_aside(connection)?;
+    block::inputs(connection, after, device, |id, device, entry| {
+        let seed = entry.seed();
+        if !aside.contains(&(device, seed.at.0, seed.entropy)) {
+            visit(id, device, entry);
         }
-        let sql = format!(
-            "SELECT r.id, r.device, r.at, r.entropy, r.source, r.dialect, r.name, r.content_type, r.body \
-             FROM report_{day} r WHERE r.id > ?1 AND (?2 IS NULL OR r.device = ?2) \
-             AND NOT EXISTS (SELECT 1 FROM quarantine q JOIN device d ON d.id = q.device \
-                             WHERE d.key = r.device AND q.at = r.at AND q.entropy = r.entropy) \
-             ORDER BY r.id"
-        );
-        let mut statement = connection.prepare(&sql)?;
-        let mut rows = statement.query(params![after, device])?;
-        while let Some(row) = rows.next()? {
-            let seed = writer::seed_of(row.get(2)?, row.get(3)?);
-            let dialect: Option<String> = row.get(5)?;
-            let entry = match dialect.as_deref().and_then(crate::devices::dialect_name) {
-                None => Entry::Timer(seed),
-                Some(dialect) => Entry::Report(RawReport {
-                    seed,
-                    source: row.get::<_, Option<String>>(4)?.unwrap_or_default().into(),
-                    dialect,
-                    name: row.get::<_, Option<String>>(6)?.unwrap_or_default().into(),
-                    content_type: row.get::<_, Option<String>>(7)?.map(Text::from),
-                    body: Bytes::from(row.get::<_, Option<Vec<u8>>>(8)?.unwrap_or_default()),
-                }),
-            };
-            visit(row.get(0)?, row.get(1)?, entry);
-        }
-    }
-    Ok(())
+    })
 }
 
 /// Devices that have reports after their snapshot, with the id that their snapshot reaches to.
-pub(super) fn unwritten(connection: &Connection) -> Result<Vec<(i64, i64)>, StorageError> {
-    let mut found: std::collections::HashMap<i64, i64> = std::collections::HashMap::new();
-    let floor = replay_floor(connection)?;
+pub(super) fn unwritten(connection: &Connection) -> Result<HashMap<i64, i64>, StorageError> {
+    let mut removed = connection.prepare("SELECT key FROM device WHERE secrets IS NULL")?;
+    let removed: HashSet<i64> = removed.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let snapshots = snapshot_places(connection)?;
-    let parts = sqlite::parts(connection)?;
-    for (i, (day, _, _)) in parts.iter().enumerate() {
-        if parts.get(i + 1).is_some_and(|(_, next, _)| *next <= floor + 1) {
-            continue;
+    let mut found = HashMap::new();
+    block::each(connection, replay_floor(connection)?, None, |id, logged| {
+        let reached = snapshots.get(&logged.device).copied().unwrap_or(0);
+        if id > reached && !removed.contains(&logged.device) {
+            found.insert(logged.device, reached);
         }
-        let mut statement = connection
-            .prepare(&format!("SELECT device, max(id) FROM report_{day} WHERE id > ? AND device NOT IN (SELECT key FROM device WHERE secrets IS NULL) GROUP BY device"))?;
-        let mut rows = statement.query(params![floor])?;
-        while let Some(row) = rows.next()? {
-            let (device, last): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let reached = snapshots.get(&device).copied().unwrap_or(0);
-            if last > reached {
-                found.insert(device, reached);
-            }
-        }
-    }
-    Ok(found.into_iter().collect())
+    })?;
+    Ok(found)
 }
 
-fn snapshot_places(connection: &Connection) -> Result<std::collections::HashMap<i64, i64>, rusqlite::Error> {
+fn snapshot_places(connection: &Connection) -> Result<HashMap<i64, i64>, rusqlite::Error> {
     let mut statement = connection.prepare("SELECT device, log_id FROM snapshot")?;
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
@@ -285,11 +241,9 @@ pub(super) fn load_cell(connection: &Connection, device: &DeviceId) -> Result<Lo
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn load_cells(
-    connection: &Connection,
-) -> Result<std::collections::HashMap<DeviceId, LoadedCell>, StorageError> {
-    let mut ids = std::collections::HashMap::new();
-    let mut cells: std::collections::HashMap<i64, (i64, LoadedCell)> = std::collections::HashMap::new();
+pub fn load_cells(connection: &Connection) -> Result<HashMap<DeviceId, LoadedCell>, StorageError> {
+    let mut ids = HashMap::new();
+    let mut cells: HashMap<i64, (i64, LoadedCell)> = HashMap::new();
     {
         let mut statement = connection.prepare(
             "SELECT d.key, d.id, s.log_id, s.body FROM device d LEFT JOIN snapshot s ON s.device = d.key",

@@ -1,5 +1,4 @@
--- Version 1. Reports and events are kept in parts, one pair of tables a day (report_YYYYMMDD,
--- event_YYYYMMDD), which are made when the first commit of a day comes and dropped whole.
+-- Version 1.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE device (
@@ -10,11 +9,18 @@ CREATE TABLE device (
     created_at INTEGER NOT NULL
 );
 
-CREATE TABLE part (
-    day INTEGER PRIMARY KEY,         -- YYYYMMDD, UTC
-    first_report INTEGER NOT NULL,   -- the first id of the day
-    first_event INTEGER NOT NULL
+-- The log: one row holds the reports and events of one commit, packed; see block.rs. Rows are only added at the
+-- end and removed at the beginning, and the last one is never removed: it says where to go on.
+CREATE TABLE log (
+    last_report INTEGER PRIMARY KEY, -- the id of the last report in it
+    reports INTEGER NOT NULL,        -- how many
+    last_event INTEGER NOT NULL,     -- the cursor of the last event in it, or before it
+    events INTEGER NOT NULL,         -- how many
+    at INTEGER NOT NULL,             -- milliseconds, of the last report in it
+    devices BLOB NOT NULL,           -- sorted keys, 8 bytes each: which devices are in it
+    body BLOB NOT NULL
 );
+CREATE INDEX log_event ON log (last_event);
 
 CREATE TABLE snapshot (
     device INTEGER PRIMARY KEY REFERENCES device (key) ON DELETE CASCADE,

@@ -19,8 +19,6 @@ pub fn open(path: &Path) -> Result<Connection, StorageError> {
             .map_err(|error| StorageError::File { path: folder.display().to_string(), error })?;
     }
     let mut connection = Connection::open(path)?;
-    // Larger pages: a batch of reports touches fewer of them, and each costs a checksum in the log.
-    connection.pragma_update(None, "page_size", 8192)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -60,14 +58,4 @@ pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(connection)
-}
-
-/// The parts of the log, oldest first: day, first report, first event.
-///
-/// # Errors
-/// When the database cannot be read.
-pub fn parts(connection: &Connection) -> Result<Vec<(u32, i64, i64)>, rusqlite::Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT day, first_report, first_event FROM part ORDER BY day")?;
-    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }

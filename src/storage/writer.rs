@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use switchroom_actors::ports::{Entry, Full, LoadedCell, RawReport, Record, Store, StoreError};
+use switchroom_actors::ports::{Entry, Full, LoadedCell, Record, SealedEvent, Store, StoreError};
 use switchroom_actors::supervision::Applying;
 use switchroom_domain::event::Event;
-use switchroom_domain::id::{DeviceId, IdSeed};
-use switchroom_domain::time::Timestamp;
+use switchroom_domain::id::DeviceId;
 use tokio::sync::{Notify, oneshot};
 
+use super::block::{self, Block, LoggedEvent};
+use super::tables::{self, Row};
 use super::{Hub, StorageError, reader, sqlite};
 use crate::metrics::Metrics;
 
@@ -26,10 +27,20 @@ const CAPACITY: usize = 16_384;
 const SPACING: Duration = Duration::from_micros(2000);
 /// So many waiting records are committed without regard to the spacing.
 const BATCH: usize = 512;
+/// So many records make a block at most: what is read again at a time stays small.
+const BLOCK: usize = 512;
+/// So long calls and records wait for being written into their tables, unless there are many or they are asked for.
+const SETTLE: Duration = Duration::from_millis(500);
+/// So many rows are written without waiting longer.
+const ROWS: usize = 8192;
+/// A reader waits no longer than this for the tables to be brought up to date, and then reads what is there.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the writer is asked to do besides records.
 enum Job {
     Record(Box<Record>),
+    /// Brings the tables up to date, and tells so.
+    Settle(oneshot::Sender<()>),
     /// Runs on the writer's connection, in its order.
     Run(Box<dyn FnOnce(&mut Connection) + Send>),
 }
@@ -75,7 +86,8 @@ impl SqliteStore {
     /// # Errors
     /// When the database cannot be opened or migrated.
     pub fn start(path: &Path, metrics: Arc<Metrics>) -> Result<Arc<Self>, StorageError> {
-        let connection = sqlite::open(path)?;
+        let mut connection = sqlite::open(path)?;
+        tables::catch_up(&mut connection)?;
         let place = Place::find(&connection)?;
         let hub = Hub::new(u64::try_from(place.event).unwrap_or_default());
         let shared = Arc::new(Shared {
@@ -84,8 +96,15 @@ impl SqliteStore {
             room: Arc::new(Notify::new()),
             health: Mutex::new(Health { busy_since: None, error: None }),
         });
-        let writer =
-            Writer { connection, place, hub: Arc::clone(&hub), shared: Arc::clone(&shared), metrics };
+        let writer = Writer {
+            connection,
+            place,
+            rows: Vec::new(),
+            rows_since: Instant::now(),
+            hub: Arc::clone(&hub),
+            shared: Arc::clone(&shared),
+            metrics,
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
@@ -104,7 +123,11 @@ impl SqliteStore {
     /// # Errors
     /// When the database cannot be opened.
     pub fn reader(&self) -> Result<reader::Reader, StorageError> {
-        reader::Reader::new(&self.path)
+        reader::Reader::new(&self.path, Some(self.settler()))
+    }
+
+    fn settler(&self) -> Settler {
+        Settler(Arc::clone(&self.shared))
     }
 
     /// How the writer does.
@@ -122,16 +145,11 @@ impl SqliteStore {
         job: impl FnOnce(&mut Connection) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (done, result) = oneshot::channel();
-        self.push(Job::Run(Box::new(move |connection| {
+        self.shared.push(Job::Run(Box::new(move |connection| {
             // Nobody may wait for the result any more.
             let _ = done.send(job(connection));
         })));
         result.await.map_err(|_| StorageError::Corrupt("the store is stopping".into()))?
-    }
-
-    fn push(&self, job: Job) {
-        lock(&self.shared.queue).jobs.push(job);
-        self.shared.filled.notify_one();
     }
 
     /// Commits what waits, and stops.
@@ -143,6 +161,27 @@ impl SqliteStore {
         {
             tracing::error!("the store's writer had died");
         }
+    }
+}
+
+/// Has the writer bring the tables up to date.
+#[derive(Clone)]
+pub struct Settler(Arc<Shared>);
+
+impl Settler {
+    /// Everything submitted before is in its table after this, unless the disk is very slow.
+    pub async fn settle(&self) {
+        let (done, settled) = oneshot::channel();
+        self.0.push(Job::Settle(done));
+        // Too slow, or stopping: what is there is read.
+        let _ = tokio::time::timeout(PATIENCE, settled).await;
+    }
+}
+
+impl Shared {
+    fn push(&self, job: Job) {
+        lock(&self.queue).jobs.push(job);
+        self.filled.notify_one();
     }
 }
 
@@ -171,7 +210,7 @@ impl Store for SqliteStore {
 
     fn load(&self, device: DeviceId) -> BoxFuture<'static, Result<LoadedCell, StoreError>> {
         let (done, result) = oneshot::channel();
-        self.push(Job::Run(Box::new(move |connection| {
+        self.shared.push(Job::Run(Box::new(move |connection| {
             let _ = done.send(reader::load_cell(connection, &device));
         })));
         Box::pin(async move {
@@ -188,7 +227,7 @@ impl Store for SqliteStore {
             Applying::Logged(seed) => (*seed, "logged".into(), Vec::new()),
         };
         let device = device.clone();
-        self.push(Job::Run(Box::new(move |connection| {
+        self.shared.push(Job::Run(Box::new(move |connection| {
             let sql =
                 "INSERT OR IGNORE INTO quarantine (device, at, entropy, name, body) VALUES (?, ?, ?, ?, ?)";
             let row = params![device.as_str(), seed.at.0, seed.entropy.cast_signed(), name.as_str(), body];
@@ -202,7 +241,6 @@ impl Store for SqliteStore {
 /// Where the next rows go.
 #[derive(Debug)]
 struct Place {
-    day: u32,
     report: i64,
     event: i64,
     devices: HashMap<DeviceId, i64>,
@@ -212,17 +250,8 @@ struct Place {
 
 impl Place {
     fn find(connection: &Connection) -> Result<Self, StorageError> {
-        let mut place = Self { day: 0, report: 0, event: 0, devices: HashMap::new(), dirty: HashMap::new() };
-        if let Some((day, first_report, first_event)) = sqlite::parts(connection)?.last().copied() {
-            let last = |column: &str, table: &str, first: i64| -> Result<i64, rusqlite::Error> {
-                let sql = format!("SELECT max({column}) FROM {table}_{day}");
-                let max: Option<i64> = connection.query_row(&sql, [], |row| row.get(0))?;
-                Ok(max.unwrap_or(first - 1))
-            };
-            place.day = day;
-            place.report = last("id", "report", first_report)?;
-            place.event = last("cursor", "event", first_event)?;
-        }
+        let (report, event) = block::end(connection)?;
+        let mut place = Self { report, event, devices: HashMap::new(), dirty: HashMap::new() };
         let mut statement = connection.prepare("SELECT id, key FROM device")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -241,6 +270,9 @@ impl Place {
 struct Writer {
     connection: Connection,
     place: Place,
+    /// What is in the log and not in its table yet, and since when.
+    rows: Vec<Row>,
+    rows_since: Instant,
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
@@ -259,15 +291,22 @@ impl Writer {
     fn run(mut self) {
         let mut last_commit = Instant::now();
         loop {
-            let Some(jobs) = self.wait(last_commit) else { return };
+            let Some(jobs) = self.wait(last_commit) else { return self.settle() };
             self.shared.room.notify_waiters();
             lock(&self.shared.health).busy_since = Some(Instant::now());
             let mut batch = Vec::with_capacity(jobs.len());
             for job in jobs {
                 match job {
                     Job::Record(record) => batch.push(record),
+                    Job::Settle(done) => {
+                        self.commit(std::mem::take(&mut batch));
+                        self.settle();
+                        // Nobody may wait for it any more.
+                        let _ = done.send(());
+                    }
                     Job::Run(run) => {
                         self.commit(std::mem::take(&mut batch));
+                        self.settle();
                         run(&mut self.connection);
                         // It may have added or removed devices.
                         self.place.devices.clear();
@@ -275,19 +314,30 @@ impl Writer {
                 }
             }
             self.commit(batch);
+            if self.rows.len() >= ROWS || self.rows_since.elapsed() >= SETTLE {
+                self.settle();
+            }
             lock(&self.shared.health).busy_since = None;
             last_commit = Instant::now();
         }
     }
 
-    /// The next batch; none when it is time to stop and nothing waits.
+    /// The next batch, which is empty when rows want to be settled; none when it is time to stop and nothing waits.
     fn wait(&self, last_commit: Instant) -> Option<Vec<Job>> {
         let mut queue = lock(&self.shared.queue);
         while queue.jobs.is_empty() {
             if queue.stopping {
                 return None;
             }
-            queue = self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = if self.rows.is_empty() {
+                self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                let left = SETTLE.saturating_sub(self.rows_since.elapsed());
+                if left.is_zero() {
+                    return Some(Vec::new());
+                }
+                self.shared.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
+            };
         }
         let spacing = SPACING.saturating_sub(last_commit.elapsed());
         if !spacing.is_zero() && queue.jobs.len() < BATCH && !queue.stopping {
@@ -344,91 +394,96 @@ impl Writer {
         let (report, event) = (self.place.report, self.place.event);
         let transaction = self.connection.transaction()?;
         let written = write_batch(&transaction, &mut self.place, batch);
-        let done = written.and_then(|written| transaction.commit().map(|()| written).map_err(Into::into));
+        let done = written.and_then(|rows| transaction.commit().map(|()| rows).map_err(Into::into));
         match done {
-            Ok(skipped) => Ok(after_commit(batch, &skipped, event)),
+            Ok(mut rows) => {
+                if self.rows.is_empty() {
+                    self.rows_since = Instant::now();
+                }
+                self.rows.append(&mut rows);
+                Ok(after_commit(batch, event))
+            }
             Err(error) => {
                 self.place.report = report;
                 self.place.event = event;
-                self.place.day = 0;
                 self.place.devices.clear();
                 Err(error)
+            }
+        }
+    }
+
+    /// Writes the rows that wait into their tables; they are in the log already, so a failure only delays them.
+    fn settle(&mut self) {
+        if self.rows.is_empty() {
+            return;
+        }
+        match tables::write(&mut self.connection, &self.rows, self.place.report) {
+            Ok(()) => self.rows.clear(),
+            Err(error) => {
+                tracing::error!(%error, "calls and records could not be written to their tables; trying again");
+                self.rows_since = Instant::now();
             }
         }
     }
 }
 
 /// Takes the batch apart for publishing; the cursors are those that were given while writing.
-fn after_commit(
-    batch: &mut [Box<Record>],
-    skipped: &[switchroom_domain::id::EventId],
-    first: i64,
-) -> AfterCommit {
+fn after_commit(batch: &mut [Box<Record>], first: i64) -> AfterCommit {
     let mut after = AfterCommit::default();
     let mut cursor = u64::try_from(first).unwrap_or_default();
     for record in batch {
         for sealed in std::mem::take(&mut record.events) {
-            if !skipped.contains(&sealed.event.id) {
-                cursor += 1;
-                after.events.push((cursor, sealed.event, sealed.envelope));
-            }
+            cursor += 1;
+            after.events.push((cursor, sealed.event, sealed.envelope));
         }
         if let Some(Entry::Report(raw)) = &record.entry {
             after.received.push((raw.dialect, record.received));
         }
-        let new = record.cdrs.iter().filter(|stored| !skipped.contains(&stored.event));
-        after.cdrs.extend(new.map(|stored| stored.cdr.kind.clone()));
+        after.cdrs.extend(record.cdrs.iter().map(|stored| stored.cdr.kind.clone()));
         after.acks.extend(record.ack.take());
     }
     after
 }
 
-/// Writes a batch; gives the announcements of records that the store had already.
+/// Writes a batch; gives the rows that are to go into their tables.
 fn write_batch(
     transaction: &Transaction<'_>,
     place: &mut Place,
     batch: &[Box<Record>],
-) -> Result<Vec<switchroom_domain::id::EventId>, StorageError> {
-    open_part(transaction, place)?;
-    let day = place.day;
-    let mut insert_report = transaction.prepare_cached(&format!(
-        "INSERT INTO report_{day} (id, device, at, entropy, source, dialect, name, content_type, body) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    ))?;
-    let mut insert_event = transaction.prepare_cached(&format!(
-        "INSERT INTO event_{day} (cursor, device, kind, envelope) VALUES (?, ?, ?, ?)"
-    ))?;
-    let mut skipped = Vec::new();
+) -> Result<Vec<Row>, StorageError> {
+    let mut rows = Vec::new();
     let mut floor_moved = false;
-    for record in batch {
-        let device = device_key(transaction, place, &record.device)?;
-        if let Some(entry) = &record.entry {
-            place.dirty.entry(device).or_insert(place.report);
-            place.report += 1;
-            write_entry(&mut insert_report, place.report, device, entry)?;
-        }
-        for stored in &record.cdrs {
-            if !write_cdr(transaction, device, stored)? {
-                skipped.push(stored.event);
+    for part in batch.chunks(BLOCK) {
+        let mut block = Block::default();
+        for record in part {
+            let device = device_key(transaction, place, &record.device)?;
+            if let Some(entry) = &record.entry {
+                place.dirty.entry(device).or_insert(place.report);
+                place.report += 1;
+                block.add(device, entry);
             }
-        }
-        for sealed in &record.events {
-            if !skipped.contains(&sealed.event.id) {
+            for SealedEvent { event, envelope } in &record.events {
                 place.event += 1;
-                let kind = sealed.event.kind.as_str();
-                insert_event.execute(params![place.event, device, kind, sealed.envelope])?;
+                block.events.push(LoggedEvent { device, kind: event.kind.as_str(), envelope });
+            }
+            for stored in &record.cdrs {
+                block.rows.push(Row::cdr(device, stored)?);
+            }
+            for call in &record.ended_calls {
+                block.rows.push(Row::call(device, call)?);
+            }
+            if let Some(body) = &record.snapshot {
+                transaction
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO snapshot (device, log_id, body) VALUES (?, ?, ?)",
+                    )?
+                    .execute(params![device, place.report, body])?;
+                place.dirty.remove(&device);
+                floor_moved = true;
             }
         }
-        for call in &record.ended_calls {
-            write_call(transaction, device, call)?;
-        }
-        if let Some(body) = &record.snapshot {
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO snapshot (device, log_id, body) VALUES (?, ?, ?)")?
-                .execute(params![device, place.report, body])?;
-            place.dirty.remove(&device);
-            floor_moved = true;
-        }
+        block.write(transaction, place.report, place.event)?;
+        rows.append(&mut block.rows);
     }
     if floor_moved {
         let floor = place.dirty.values().copied().min().unwrap_or(place.report);
@@ -436,31 +491,7 @@ fn write_batch(
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('replay_floor', ?)")?
             .execute(params![floor.to_string()])?;
     }
-    Ok(skipped)
-}
-
-/// Makes today's part if this is its first commit. A clock that goes back stays in the part it had.
-fn open_part(transaction: &Transaction<'_>, place: &mut Place) -> Result<(), StorageError> {
-    let today = crate::clock::now().day();
-    if place.day >= today && place.day != 0 {
-        return Ok(());
-    }
-    let newest: Option<u32> = transaction.query_row("SELECT max(day) FROM part", [], |row| row.get(0))?;
-    let day = newest.map_or(today, |newest| newest.max(today));
-    if newest != Some(day) {
-        transaction.execute_batch(&format!(
-            "CREATE TABLE report_{day} (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, at INTEGER NOT NULL, \
-                 entropy INTEGER NOT NULL, source TEXT, dialect TEXT, name TEXT, content_type TEXT, body BLOB);
-             CREATE TABLE event_{day} (cursor INTEGER PRIMARY KEY, device INTEGER NOT NULL, kind TEXT NOT NULL, \
-                 envelope TEXT NOT NULL);"
-        ))?;
-        transaction.execute(
-            "INSERT INTO part (day, first_report, first_event) VALUES (?, ?, ?)",
-            params![day, place.report + 1, place.event + 1],
-        )?;
-    }
-    place.day = day;
-    Ok(())
+    Ok(rows)
 }
 
 fn device_key(transaction: &Transaction<'_>, place: &mut Place, id: &DeviceId) -> Result<i64, StorageError> {
@@ -484,81 +515,4 @@ fn device_key(transaction: &Transaction<'_>, place: &mut Place, id: &DeviceId) -
     };
     place.devices.insert(id.clone(), key);
     Ok(key)
-}
-
-fn write_entry(
-    insert: &mut rusqlite::CachedStatement<'_>,
-    id: i64,
-    device: i64,
-    entry: &Entry,
-) -> Result<(), rusqlite::Error> {
-    match entry {
-        Entry::Report(RawReport { seed, source, dialect, name, content_type, body }) => {
-            insert.execute(params![
-                id,
-                device,
-                seed.at.0,
-                seed.entropy.cast_signed(),
-                source.as_str(),
-                dialect,
-                name.as_str(),
-                content_type.as_deref(),
-                &body[..]
-            ])?
-        }
-        Entry::Timer(IdSeed { at, entropy }) => insert.execute(params![
-            id,
-            device,
-            at.0,
-            entropy.cast_signed(),
-            None::<&str>,
-            None::<&str>,
-            None::<&str>,
-            None::<&str>,
-            None::<&[u8]>
-        ])?,
-    };
-    Ok(())
-}
-
-fn write_cdr(
-    transaction: &Transaction<'_>,
-    device: i64,
-    stored: &switchroom_actors::device::state::StoredCdr,
-) -> Result<bool, StorageError> {
-    let body = to_json(&stored.cdr)?;
-    let rows = transaction
-        .prepare_cached(
-            "INSERT OR IGNORE INTO cdr (id, device, wire_id, fingerprint, received_at, body) VALUES (?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            stored.cdr.id.0.as_bytes().as_slice(),
-            device,
-            stored.cdr.wire_id.as_str(),
-            stored.fingerprint.cast_signed(),
-            stored.cdr.received_at.0,
-            body
-        ])?;
-    Ok(rows == 1)
-}
-
-fn write_call(
-    transaction: &Transaction<'_>,
-    device: i64,
-    call: &switchroom_domain::view::CallView,
-) -> Result<(), StorageError> {
-    transaction
-        .prepare_cached("INSERT OR REPLACE INTO call (id, device, started_at, body) VALUES (?, ?, ?, ?)")?
-        .execute(params![call.id.0.as_bytes().as_slice(), device, call.started_at.0, to_json(call)?])?;
-    Ok(())
-}
-
-fn to_json(value: &impl serde::Serialize) -> Result<String, StorageError> {
-    serde_json::to_string(value)
-        .map_err(|error| StorageError::Corrupt(format!("cannot be written as JSON: {error}")))
-}
-
-/// The time of a row.
-pub(super) fn seed_of(at: i64, entropy: i64) -> IdSeed {
-    IdSeed { at: Timestamp(at), entropy: entropy.cast_unsigned() }
 }

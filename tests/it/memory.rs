@@ -171,7 +171,7 @@ async fn the_loss_of_the_process_loses_no_answered_record() {
         next += 1_000_000;
     }
     let process = Process::start(folder.path());
-    let reader = Reader::new(&folder.path().join("switchroom.db")).expect("it opens");
+    let reader = Reader::new(&folder.path().join("switchroom.db"), None).expect("it opens");
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
     let mut before = None;
     loop {
@@ -196,12 +196,12 @@ async fn the_loss_of_the_process_loses_no_answered_record() {
     process.kill();
 
     // The call that was live all the time is the one that it was at first.
-    let first = reader
+    let (first, _) = reader
         .events(switchroom::storage::EventQuery { after: 0, limit: 1000, device: None })
         .await
         .expect("it reads");
-    let id = first.iter().find_map(|(_, _, json)| {
-        let event: serde_json::Value = serde_json::from_str(json).ok()?;
+    let id = first.iter().find_map(|past| {
+        let event: serde_json::Value = serde_json::from_str(&past.json).ok()?;
         event["data"]["call"]
             .as_str()
             .filter(|_| event["type"] == "switchroom.call.ringing")

@@ -62,8 +62,6 @@ pub struct StoredCdr {
     pub cdr: CdrView,
     /// A hash of its content.
     pub fingerprint: u64,
-    /// The event that announces it; not published when the store knows the record already.
-    pub event: EventId,
 }
 
 /// A device and its calls; see the module. Serialised, it is the head of a cell's snapshot.
@@ -947,7 +945,6 @@ impl CellState {
             ..EventData::default()
         };
         self.emit(EventKind::CdrRecorded, compact_str::format_compact!("cdrs/{id}"), data);
-        let event = self.pending.events.last().map_or(EventId(id.0), |event| event.id);
         let extra = cdr.extra.iter().map(|(k, v)| (k.to_string(), v.as_str().into())).collect();
         let closes = cdr.closes_call;
         let side = cdr.side;
@@ -973,7 +970,7 @@ impl CellState {
             received_at: self.now,
             extra,
         };
-        self.pending.cdrs.push(StoredCdr { cdr: view, fingerprint, event });
+        self.pending.cdrs.push(StoredCdr { cdr: view, fingerprint });
         self.record_closes(call, closes, number);
         match trunk {
             Some(trunk) if self.trunks.insert(trunk.clone()) => {

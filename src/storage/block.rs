@@ -1,0 +1,454 @@
+//! Blocks: how the log is kept. The reports and events of one commit are one row, packed and compressed.
+//!
+//! A row for each report and each event costs more in the database than everything else that is done for a
+//! report: a tree to walk, a page to write and to check, once in the write-ahead log and once in the file. A
+//! block costs that once for everything that was committed together, and as one event looks much like the
+//! next, it takes an eighth of the room. What is looked up singly (calls, records, devices) has tables of its
+//! own; the log is only ever read forward, from a cursor or a snapshot on.
+//!
+//! The ids of reports and the cursors of events go on without a hole from block to block, so neither is stored:
+//! a block knows its first ones.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::{Deserialize, Serialize};
+use switchroom_actors::ports::{Entry, RawReport};
+use switchroom_domain::event::EventKind;
+use switchroom_domain::id::IdSeed;
+use switchroom_domain::time::Timestamp;
+
+use super::StorageError;
+use super::tables::Row;
+
+/// Below this size compressing gains nothing.
+const WORTH_PACKING: usize = 512;
+/// How a body begins: not compressed, or in LZ4. Both hold the same [postcard](https://postcard.jamesmunns.com).
+const PLAIN: u8 = 1;
+const PACKED: u8 = 2;
+/// What a body may unpack to: far more than a commit holds. Guards against a damaged file.
+const LARGEST: usize = 256 * 1024 * 1024;
+
+/// What was committed together, in order.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Block<'a> {
+    /// The inputs.
+    #[serde(borrow)]
+    pub reports: Vec<Logged<'a>>,
+    /// What they caused.
+    #[serde(borrow)]
+    pub events: Vec<LoggedEvent<'a>>,
+    /// The calls that ended and the records that came, on their way to their tables.
+    pub rows: Vec<Row>,
+}
+
+/// An input of a cell.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Logged<'a> {
+    /// The device's key.
+    pub device: i64,
+    /// Its time.
+    pub at: i64,
+    /// Its randomness.
+    pub entropy: u64,
+    /// What came in; none when time passed.
+    #[serde(borrow)]
+    pub report: Option<LoggedReport<'a>>,
+}
+
+/// A report, as it is run again.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoggedReport<'a> {
+    /// From which address.
+    pub source: &'a str,
+    /// In which dialect.
+    pub dialect: &'a str,
+    /// The dialect's name of it.
+    pub name: &'a str,
+    /// Its content type, where it is needed.
+    pub content_type: Option<&'a str>,
+    /// Its body.
+    #[serde(with = "serde_bytes")]
+    pub body: &'a [u8],
+}
+
+/// An event, as it was published.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoggedEvent<'a> {
+    /// The device's key.
+    pub device: i64,
+    /// Its kind, by name.
+    pub kind: &'a str,
+    /// Its envelope without the cursor.
+    pub envelope: &'a str,
+}
+
+impl<'a> Block<'a> {
+    /// Adds an input.
+    pub fn add(&mut self, device: i64, entry: &'a Entry) {
+        let (seed, report) = match entry {
+            Entry::Timer(seed) => (*seed, None),
+            Entry::Report(raw) => {
+                let report = LoggedReport {
+                    source: &raw.source,
+                    dialect: raw.dialect,
+                    name: &raw.name,
+                    content_type: raw.content_type.as_deref(),
+                    body: &raw.body,
+                };
+                (raw.seed, Some(report))
+            }
+        };
+        self.reports.push(Logged { device, at: seed.at.0, entropy: seed.entropy, report });
+    }
+
+    fn packed(&self) -> Result<Vec<u8>, StorageError> {
+        let plain = postcard::to_extend(self, vec![PLAIN])
+            .map_err(|error| StorageError::Corrupt(format!("a block cannot be packed: {error}")))?;
+        if plain.len() < WORTH_PACKING {
+            return Ok(plain);
+        }
+        let mut packed = vec![PACKED];
+        packed.extend(lz4_flex::block::compress_prepend_size(&plain[1..]));
+        Ok(packed)
+    }
+
+    /// The devices in it, as a sorted list that is looked at before the body is read.
+    fn devices(&self) -> Vec<u8> {
+        let reports = self.reports.iter().map(|report| report.device);
+        let mut devices: Vec<i64> = reports.chain(self.events.iter().map(|event| event.device)).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        devices.iter().flat_map(|device| device.to_be_bytes()).collect()
+    }
+
+    /// Writes it as the next row.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub fn write(
+        &self,
+        transaction: &Transaction<'_>,
+        last_report: i64,
+        last_event: i64,
+    ) -> Result<(), StorageError> {
+        // Whatever happens is caused by a report or by time that passed, which is logged as one.
+        let Some(last) = self.reports.last() else { return Ok(()) };
+        transaction
+            .prepare_cached(
+                "INSERT INTO log (last_report, reports, last_event, events, at, devices, body) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                last_report,
+                count(self.reports.len()),
+                last_event,
+                count(self.events.len()),
+                last.at,
+                self.devices(),
+                self.packed()?
+            ])?;
+        Ok(())
+    }
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+impl Logged<'_> {
+    fn entry(&self) -> Option<Entry> {
+        let seed = IdSeed { at: Timestamp(self.at), entropy: self.entropy };
+        let Some(report) = &self.report else { return Some(Entry::Timer(seed)) };
+        Some(Entry::Report(RawReport {
+            seed,
+            source: report.source.into(),
+            dialect: crate::devices::dialect_name(report.dialect)?,
+            name: report.name.into(),
+            content_type: report.content_type.map(Into::into),
+            body: Bytes::copy_from_slice(report.body),
+        }))
+    }
+}
+
+fn unpack(body: &[u8]) -> Result<Cow<'_, [u8]>, StorageError> {
+    let corrupt = |what: String| StorageError::Corrupt(format!("a block of the log cannot be read: {what}"));
+    match body.split_first() {
+        Some((&PLAIN, rest)) => Ok(Cow::Borrowed(rest)),
+        Some((&PACKED, rest)) => {
+            let (size, _) = lz4_flex::block::uncompressed_size(rest).map_err(|e| corrupt(e.to_string()))?;
+            if size > LARGEST {
+                return Err(corrupt(format!("it claims {size} bytes")));
+            }
+            lz4_flex::block::decompress_size_prepended(rest)
+                .map(Cow::Owned)
+                .map_err(|error| corrupt(error.to_string()))
+        }
+        Some((form, _)) => Err(corrupt(format!("its form {form} is of a later version"))),
+        None => Err(corrupt("it is empty".into())),
+    }
+}
+
+fn holds(devices: &[u8], device: i64) -> bool {
+    let (keys, _) = devices.as_chunks::<8>();
+    keys.binary_search(&device.to_be_bytes()).is_ok()
+}
+
+/// Where the log ends: its last report and its last event.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn end(connection: &Connection) -> Result<(i64, i64), StorageError> {
+    let end = connection
+        .query_row("SELECT last_report, last_event FROM log ORDER BY last_report DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    Ok(end.unwrap_or((0, 0)))
+}
+
+/// The cursor before the oldest event that is kept.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn oldest(connection: &Connection) -> Result<u64, StorageError> {
+    let first: Option<i64> = connection
+        .prepare_cached("SELECT last_event - events FROM log ORDER BY last_report LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(first.map_or(0, |before| u64::try_from(before).unwrap_or(0)))
+}
+
+/// An event of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastEvent {
+    /// Its place.
+    pub cursor: u64,
+    /// Its kind.
+    pub kind: EventKind,
+    /// Its envelope with the cursor.
+    pub json: String,
+}
+
+/// How many blocks one question looks into.
+const BLOCKS_AT_A_TIME: usize = 256;
+
+/// Events after a cursor, of one device or all; up to `limit`, and no more than a bounded number of blocks is
+/// looked into. Gives how far that came, which is the cursor to go on from, and none at the end of the log.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn events(
+    connection: &Connection,
+    after: u64,
+    device: Option<i64>,
+    limit: usize,
+) -> Result<(Vec<PastEvent>, Option<u64>), StorageError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT last_event - events + 1, last_event, devices, body FROM log WHERE last_event > ? ORDER BY last_event",
+    )?;
+    let mut rows = statement.query(params![i64::try_from(after).unwrap_or(i64::MAX)])?;
+    let (mut found, mut looked) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let is_in = |key: i64| row.get_ref(2).is_ok_and(|d| d.as_blob().is_ok_and(|d| holds(d, key)));
+        if device.is_none_or(is_in) {
+            looked += 1;
+            let body = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+            let body = unpack(body)?;
+            let block: Block<'_> = read(&body)?;
+            for (cursor, event) in (first.cast_unsigned()..).zip(&block.events) {
+                if cursor <= after || device.is_some_and(|key| key != event.device) {
+                    continue;
+                }
+                if found.len() == limit {
+                    return Ok((found, Some(cursor - 1)));
+                }
+                let kind = EventKind::parse(event.kind).ok_or_else(|| {
+                    StorageError::Corrupt(format!("an event of unknown kind {:?}", event.kind))
+                })?;
+                let json = switchroom_domain::event::with_cursor(event.envelope, cursor);
+                found.push(PastEvent { cursor, kind, json });
+            }
+        }
+        if looked >= BLOCKS_AT_A_TIME {
+            return Ok((found, Some(last.cast_unsigned())));
+        }
+    }
+    Ok((found, None))
+}
+
+fn read<'a>(body: &'a [u8]) -> Result<Block<'a>, StorageError> {
+    postcard::from_bytes(body)
+        .map_err(|error| StorageError::Corrupt(format!("a block of the log cannot be read: {error}")))
+}
+
+/// Runs over the inputs from `after` on, of one device or all; the callback gets an input's id, the device's key and
+/// the input.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn inputs(
+    connection: &Connection,
+    after: i64,
+    device: Option<i64>,
+    mut visit: impl FnMut(i64, i64, Entry),
+) -> Result<(), StorageError> {
+    each(connection, after, device, |id, logged| {
+        if let Some(entry) = logged.entry() {
+            visit(id, logged.device, entry);
+        }
+    })
+}
+
+/// Runs over the inputs as they are stored.
+pub(super) fn each(
+    connection: &Connection,
+    after: i64,
+    device: Option<i64>,
+    mut visit: impl FnMut(i64, &Logged<'_>),
+) -> Result<(), StorageError> {
+    let mut statement = connection.prepare(
+        "SELECT last_report - reports + 1, devices, body FROM log WHERE last_report > ? ORDER BY last_report",
+    )?;
+    let mut rows = statement.query(params![after])?;
+    while let Some(row) = rows.next()? {
+        let first: i64 = row.get(0)?;
+        let is_in = |key: i64| row.get_ref(1).is_ok_and(|d| d.as_blob().is_ok_and(|d| holds(d, key)));
+        if !device.is_none_or(is_in) {
+            continue;
+        }
+        let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let body = unpack(body)?;
+        let block: Block<'_> = read(&body)?;
+        for (id, logged) in (first..).zip(&block.reports) {
+            if id > after && device.is_none_or(|key| key == logged.device) {
+                visit(id, logged);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rows in the first block after this report, and its last report.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(super) fn rows_after(
+    connection: &Connection,
+    after: i64,
+) -> Result<Option<(i64, Vec<Row>)>, StorageError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT last_report, body FROM log WHERE last_report > ? ORDER BY last_report LIMIT 1",
+    )?;
+    let mut rows = statement.query(params![after])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let body = unpack(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+    Ok(Some((row.get(0)?, read(&body)?.rows)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn database() -> Connection {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(include_str!("schema.sql")).expect("its tables");
+        connection
+    }
+
+    fn report(n: u64, body: &str) -> Entry {
+        Entry::Report(RawReport {
+            seed: IdSeed { at: Timestamp(n.cast_signed()), entropy: n },
+            source: "10.0.0.1".into(),
+            dialect: "om",
+            name: "RING".into(),
+            content_type: None,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        })
+    }
+
+    proptest! {
+        /// Whatever is written in whatever blocks is read again, in order, under the same numbers.
+        #[test]
+        fn what_is_written_is_read(blocks in prop::collection::vec(
+            prop::collection::vec((1_i64..4, ".{0,300}", 0_usize..3), 0..6), 0..8
+        )) {
+            let mut connection = database();
+            let (mut reports, mut events) = (Vec::new(), Vec::new());
+            for block in &blocks {
+                let entries: Vec<(i64, Entry)> = block.iter().map(|(device, body, _)| {
+                    reports.push((*device, body.clone()));
+                    (*device, report(reports.len() as u64, body))
+                }).collect();
+                let mut packed = Block::default();
+                for ((device, entry), (_, body, count)) in entries.iter().zip(block) {
+                    packed.add(*device, entry);
+                    for _ in 0..*count {
+                        events.push((*device, body.clone()));
+                        packed.events.push(LoggedEvent { device: *device, kind: "call.ended", envelope: body });
+                    }
+                }
+                let transaction = connection.transaction().expect("a transaction");
+                packed.write(&transaction, reports.len() as i64, events.len() as i64).expect("it is written");
+                transaction.commit().expect("it is committed");
+            }
+            prop_assert_eq!(end(&connection).expect("an end"), (reports.len() as i64, events.len() as i64));
+            for device in [None, Some(1), Some(3), Some(9)] {
+                for after in 0..=events.len() {
+                    let mut expected: Vec<u64> = (1_u64..).zip(&events)
+                        .filter(|(cursor, (of, _))| *cursor > after as u64 && device.is_none_or(|d| d == *of))
+                        .map(|(cursor, _)| cursor).collect();
+                    let (mut from, mut got) = (after as u64, Vec::new());
+                    loop {
+                        let (page, next) = events_of(&connection, from, device);
+                        got.extend(page);
+                        let Some(next) = next else { break };
+                        prop_assert!(next >= from);
+                        from = next;
+                    }
+                    prop_assert_eq!(&got, &expected);
+                    expected.clear();
+                }
+                for after in 0..=reports.len() as i64 {
+                    let mut got = Vec::new();
+                    inputs(&connection, after, device, |id, key, entry| {
+                        let Entry::Report(raw) = entry else { return };
+                        got.push((id, key, String::from_utf8_lossy(&raw.body).into_owned()));
+                    }).expect("it is read");
+                    let expected: Vec<_> = (1_i64..).zip(&reports)
+                        .filter(|(id, (of, _))| *id > after && device.is_none_or(|d| d == *of))
+                        .map(|(id, (of, body))| (id, *of, body.clone())).collect();
+                    prop_assert_eq!(got, expected);
+                }
+            }
+        }
+
+        /// Damage is an error, never a panic.
+        #[test]
+        fn any_bytes_are_no_block(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(body) = unpack(&body) {
+                let _ = read(&body);
+            }
+        }
+    }
+
+    fn events_of(connection: &Connection, after: u64, device: Option<i64>) -> (Vec<u64>, Option<u64>) {
+        let (found, next) = events(connection, after, device, 3).expect("it is read");
+        for event in &found {
+            assert!(event.json.contains(&format!("\"{}\"", event.cursor)));
+        }
+        (found.into_iter().map(|event| event.cursor).collect(), next)
+    }
+
+    #[test]
+    fn a_block_of_like_events_is_small() {
+        let envelope =
+            "{\"specversion\":\"1.0\",\"source\":\"/devices/sim-1\",\"data\":{\"device\":\"sim-1\"}}";
+        let events = (0..50).map(|_| LoggedEvent { device: 1, kind: "call.ended", envelope }).collect();
+        let packed = Block { events, ..Block::default() }.packed().expect("it is packed");
+        assert!(packed.len() < 400, "{}", packed.len());
+    }
+}

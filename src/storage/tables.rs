@@ -1,0 +1,136 @@
+//! The tables of calls and records, which are looked up singly, filled from the log a little later.
+//!
+//! What a report causes is on disk with its block. Writing each record into its table and that table's indexes at once
+//! would touch a page here and there for every commit; gathered for half a second, many rows share each page. Until
+//! they are written the rows wait in memory, and after a crash they are read again from the blocks that the tables do
+//! not reach to yet. Whoever reads a table has the writer settle them first.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::{Deserialize, Serialize};
+use switchroom_actors::device::state::StoredCdr;
+use switchroom_domain::view::CallView;
+
+use super::{StorageError, block};
+
+/// A row that is to be written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Row {
+    /// A call that ended.
+    Call {
+        /// Its id.
+        id: [u8; 16],
+        /// Its device's key.
+        device: i64,
+        /// When it began, in milliseconds.
+        started_at: i64,
+        /// The call, as JSON.
+        body: String,
+    },
+    /// A record.
+    Cdr {
+        /// Its id.
+        id: [u8; 16],
+        /// Its device's key.
+        device: i64,
+        /// The device's own id of it.
+        wire_id: String,
+        /// Tells a repeat.
+        fingerprint: u64,
+        /// When it came in, in milliseconds.
+        received_at: i64,
+        /// The record, as JSON.
+        body: String,
+    },
+}
+
+impl Row {
+    /// The row of a call.
+    ///
+    /// # Errors
+    /// When it has no JSON form.
+    pub fn call(device: i64, call: &CallView) -> Result<Self, StorageError> {
+        Ok(Self::Call {
+            id: call.id.0.into_bytes(),
+            device,
+            started_at: call.started_at.0,
+            body: to_json(call)?,
+        })
+    }
+
+    /// The row of a record.
+    ///
+    /// # Errors
+    /// When it has no JSON form.
+    pub fn cdr(device: i64, stored: &StoredCdr) -> Result<Self, StorageError> {
+        let StoredCdr { cdr, fingerprint } = stored;
+        Ok(Self::Cdr {
+            id: cdr.id.0.into_bytes(),
+            device,
+            wire_id: cdr.wire_id.as_str().to_owned(),
+            fingerprint: *fingerprint,
+            received_at: cdr.received_at.0,
+            body: to_json(cdr)?,
+        })
+    }
+
+    fn write(&self, transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+        match self {
+            Self::Call { id, device, started_at, body } => transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO call (id, device, started_at, body) VALUES (?, ?, ?, ?)",
+                )?
+                .execute(params![id.as_slice(), device, started_at, body])?,
+            Self::Cdr { id, device, wire_id, fingerprint, received_at, body } => transaction
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO cdr (id, device, wire_id, fingerprint, received_at, body) \
+                     VALUES (?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    id.as_slice(),
+                    device,
+                    wire_id,
+                    fingerprint.cast_signed(),
+                    received_at,
+                    body
+                ])?,
+        };
+        Ok(())
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, StorageError> {
+    serde_json::to_string(value)
+        .map_err(|error| StorageError::Corrupt(format!("cannot be written as JSON: {error}")))
+}
+
+/// Writes rows, and that the tables now hold everything of the log up to this report.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn write(connection: &mut Connection, rows: &[Row], reach: i64) -> Result<(), StorageError> {
+    let transaction = connection.transaction()?;
+    for row in rows {
+        row.write(&transaction)?;
+    }
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('tables_reach', ?)")?
+        .execute(params![reach.to_string()])?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Writes what the tables lack after a crash.
+///
+/// # Errors
+/// When the database cannot be read or written.
+pub fn catch_up(connection: &mut Connection) -> Result<(), StorageError> {
+    let reach: Option<String> = connection
+        .query_row("SELECT value FROM meta WHERE key = 'tables_reach'", [], |row| row.get(0))
+        .optional()?;
+    let mut reach = reach.and_then(|reach| reach.parse().ok()).unwrap_or(0);
+    while let Some((last_report, rows)) = block::rows_after(connection, reach)? {
+        write(connection, &rows, last_report)?;
+        reach = last_report;
+    }
+    Ok(())
+}
