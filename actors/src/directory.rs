@@ -1,12 +1,15 @@
 //! Where each device's cell lives. A cell that is rebuilt gets a new address; whoever holds a
 //! [`DeviceHandle`] finds it there.
 
-use std::sync::{Arc, RwLock};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use actix::Addr;
 use switchroom_domain::id::DeviceId;
 
 use crate::device::Device;
+use crate::ingress::Held;
 
 /// A device's cell, wherever it is now.
 #[derive(Debug)]
@@ -16,23 +19,43 @@ pub struct DeviceHandle {
     /// Which arbiter the cell lives on.
     pub arbiter: usize,
     addr: RwLock<Option<Addr<Device>>>,
+    /// Reports that the cell could not take yet, in the order in which they came.
+    waiting: Mutex<VecDeque<Held>>,
+    /// How many reports have come.
+    arrived: AtomicU64,
 }
 
 impl DeviceHandle {
     /// A device whose cell does not live yet.
     #[must_use]
     pub fn new(id: DeviceId, arbiter: usize) -> Arc<Self> {
-        Arc::new(Self { id, arbiter, addr: RwLock::new(None) })
+        Arc::new(Self {
+            id,
+            arbiter,
+            addr: RwLock::new(None),
+            waiting: Mutex::default(),
+            arrived: AtomicU64::new(0),
+        })
     }
 
     /// The cell's address; none while it is being rebuilt.
     #[must_use]
     pub fn addr(&self) -> Option<Addr<Device>> {
-        self.addr.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.addr.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The cell lives here now.
     pub fn set(&self, addr: Option<Addr<Device>>) {
-        *self.addr.write().unwrap_or_else(std::sync::PoisonError::into_inner) = addr;
+        *self.addr.write().unwrap_or_else(PoisonError::into_inner) = addr;
+    }
+
+    /// The place of a report that comes now among all of the device.
+    pub(crate) fn next_place(&self) -> u64 {
+        self.arrived.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What waits; whoever hands a report over holds this, so that none overtakes another.
+    pub(crate) fn waiting(&self) -> MutexGuard<'_, VecDeque<Held>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

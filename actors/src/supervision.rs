@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use switchroom_domain::id::{DeviceId, IdSeed};
+use switchroom_domain::outcome::Outcome;
 
 use crate::device::{Device, DeviceSettings};
 use crate::directory::DeviceHandle;
-use crate::ingress::{Delivery, Parcel};
+use crate::ingress::Delivery;
 use crate::ports::{LoadedCell, Ports, RawReport};
 use crate::recorder::Recorder;
 
@@ -73,6 +74,19 @@ impl DeathNotice {
     /// What is being applied: if the cell dies now, this report killed it.
     pub fn applying(&self, what: Option<Applying>) {
         self.0.borrow_mut().applying = what;
+    }
+
+    /// The report that is being applied, if it is one.
+    pub fn report(&self, look: impl FnOnce(&RawReport)) {
+        if let Some(Applying::Report(raw)) = &self.0.borrow().applying {
+            look(raw);
+        }
+    }
+
+    /// What was being applied, to be handed on: if the cell dies from here on, it did not die of this.
+    #[must_use]
+    pub fn done(&self) -> Option<Applying> {
+        self.0.borrow_mut().applying.take()
     }
 
     /// Which of the cell's actors died.
@@ -167,9 +181,11 @@ impl Supervisor {
     fn deliver_again(&self, device: &DeviceId, raw: Option<Box<RawReport>>) {
         let (Some(raw), Some(charge)) = (raw, self.charges.get(device)) else { return };
         let facts = self.ports.interpreter.facts(device, &raw);
-        let parcel = Parcel { raw: *raw, facts, received: Instant::now(), ack: None };
-        let sent = charge.handle.addr().is_some_and(|addr| addr.try_send(Delivery::once(parcel)).is_ok());
+        let (dialect, name) = (raw.dialect, raw.name.clone());
+        let delivery = Delivery::once(*raw, facts);
+        let sent = charge.handle.addr().is_some_and(|addr| addr.try_send(delivery).is_ok());
         if !sent {
+            self.ports.observer.report(dialect, &name, Outcome::Shed);
             tracing::error!(device.id = %device, "a report that its cell died of could not be delivered again");
         }
     }
@@ -256,6 +272,9 @@ impl Handler<CellDied> for Supervisor {
         let again_with = match applying {
             Some(what) if again => {
                 self.ports.store.quarantine(&device, &what);
+                if let Applying::Report(raw) = &what {
+                    self.ports.observer.report(raw.dialect, &raw.name, Outcome::Malformed);
+                }
                 None
             }
             Some(Applying::Report(raw)) => Some(raw),

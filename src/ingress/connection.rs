@@ -1,7 +1,10 @@
 //! One connection: read, understand, hand over, answer.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +17,7 @@ use switchroom_protocol::{DecodeContext, Decoded, Dialect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::Front;
 use super::framing::{self, Head, Message, More, Refusal, Step, Waiting};
@@ -31,6 +34,8 @@ const OPEN_BODY: Duration = Duration::from_secs(1);
 const SIGNATURE: Duration = Duration::from_millis(100);
 /// How many documents one body may hold; what is beyond is read as part of the last.
 const DOCUMENTS: usize = 64;
+/// How much of a new connection is read at first: more than a report has.
+const FIRST_READ: usize = 4096;
 /// How long a record may wait for the disk before it is answered as shed.
 const COMMIT: Duration = Duration::from_secs(5);
 
@@ -69,48 +74,170 @@ impl Open {
 }
 
 /// Counted while the connection is open, however it ends.
-struct Counted<'a> {
-    front: &'a Front,
+struct Counted {
+    front: Arc<Front>,
     source: IpAddr,
 }
 
-impl Drop for Counted<'_> {
+impl Counted {
+    /// None when too many are open.
+    fn enter(front: Arc<Front>, source: IpAddr) -> Option<Self> {
+        if !front.open.enter(source, &front.limits) {
+            front.metrics.ingress_refused.with_label_values(&["too_many"]).inc();
+            return None;
+        }
+        front.metrics.ingress_connections.inc();
+        Some(Self { front, source })
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.front.open.leave(self.source);
         self.front.metrics.ingress_connections.dec();
     }
 }
 
-/// Serves one connection to its end.
-pub async fn serve(
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    front: Arc<Front>,
-    gate: Gate,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let source = peer.ip().to_canonical();
-    if !front.open.enter(source, &front.limits) {
-        front.metrics.ingress_refused.with_label_values(&["too_many"]).inc();
-        let refusal = Refusal::new(503, "too many connections; send over fewer at a time");
-        write(&mut stream, &answer(None, refusal.status, &refusal.detail, false)).await;
-        return;
-    }
-    front.metrics.ingress_connections.inc();
-    let _counted = Counted { front: &front, source };
-    let mut conversation = Conversation {
-        front: &front,
-        gate,
-        source,
-        buffer: Vec::new(),
-        mode: Connection::Auto,
-        segment: String::new(),
-    };
-    conversation.run(&mut stream, &mut stopping).await;
+/// What the most part of connections is: one report, which is there at once and is answered at once. It needs no task,
+/// no timer and no place in the poll set of its own.
+pub enum First {
+    /// Taken; this is still to be written, and then [`First::part`] says what becomes of it.
+    Answer(Box<Answered>),
+    /// Anything else: it goes on as a task.
+    Goes(Box<Going>),
+    /// It is over.
+    Over,
 }
 
-struct Conversation<'a> {
-    front: &'a Front,
+/// A connection whose first report was taken.
+pub struct Answered {
+    stream: mio::net::TcpStream,
+    conversation: Conversation,
+    answer: Cow<'static, [u8]>,
+    next: Next,
+}
+
+/// A connection that goes on as a task of its own.
+pub struct Going {
+    stream: mio::net::TcpStream,
+    conversation: Conversation,
+    /// A message that was taken and is not answered yet.
+    heard: Option<Heard>,
+    /// Since when our side is shut.
+    lingering: Option<Instant>,
+}
+
+/// An answered connection whose other side is still open; most close at once.
+pub struct Lingering {
+    /// Since when our side is shut.
+    pub since: Instant,
+    going: Box<Going>,
+}
+
+/// Serves a connection that was just accepted as far as that can be done without waiting.
+pub fn first(stream: mio::net::TcpStream, peer: SocketAddr, front: &Arc<Front>, gate: &Gate) -> First {
+    let source = peer.ip().to_canonical();
+    let mut stream = stream;
+    let Some(counted) = Counted::enter(Arc::clone(front), source) else {
+        let refusal = Refusal::new(503, "too many connections; send over fewer at a time");
+        // It takes so few bytes at once, or is not there any more.
+        let _ = stream.write_all(&answer(None, refusal.status, &refusal.detail, false));
+        return First::Over;
+    };
+    let mut conversation = Conversation::new(counted, gate.clone());
+    let slow = |stream, conversation, heard| {
+        First::Goes(Box::new(Going { stream, conversation, heard, lingering: None }))
+    };
+    let mut bytes = [0; FIRST_READ];
+    match stream.read(&mut bytes) {
+        Ok(0) => return First::Over,
+        Ok(read) => conversation.buffer.extend_from_slice(&bytes[..read]),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(_) => return First::Over,
+    }
+    match framing::next(&mut conversation.buffer, More::May, &front.limits) {
+        Ok(Step::Message(message)) => {
+            let heard = conversation.hear(message);
+            if !heard.pending.is_empty() || !conversation.buffer.is_empty() {
+                return slow(stream, conversation, Some(heard));
+            }
+            match conversation.conclude(&heard, false) {
+                (Some(answer), next) => {
+                    First::Answer(Box::new(Answered { stream, conversation, answer, next }))
+                }
+                (None, _) => slow(stream, conversation, Some(heard)),
+            }
+        }
+        // What is malformed is refused there, from the same bytes.
+        Ok(Step::More(_)) | Err(_) => slow(stream, conversation, None),
+    }
+}
+
+impl Answered {
+    /// Writes the answer and shuts our side, if that is how this device is treated.
+    pub fn part(self) -> Option<Parted> {
+        let Self { mut stream, conversation, answer, next } = self;
+        // The buffer of a new socket takes a short answer whole; who is gone already needs none.
+        let written = stream.write_all(&answer).is_ok();
+        let (going, lingering) = match next {
+            Next::Close => return None,
+            Next::Continue => (Going { stream, conversation, heard: None, lingering: None }, None),
+            Next::Linger => {
+                let since = Instant::now();
+                let shut = written && stream.shutdown(Shutdown::Write).is_ok();
+                let lingering = Some(since);
+                let going = Going { stream, conversation, heard: None, lingering };
+                if !shut {
+                    return Some(Parted::Goes(Box::new(going)));
+                }
+                (going, lingering)
+            }
+        };
+        let going = Box::new(going);
+        Some(match lingering {
+            Some(since) => Parted::Lingers(Lingering { since, going }),
+            None => Parted::Goes(going),
+        })
+    }
+}
+
+/// What becomes of a connection after its first answer.
+pub enum Parted {
+    /// It is kept.
+    Goes(Box<Going>),
+    /// Our side is shut.
+    Lingers(Lingering),
+}
+
+impl Lingering {
+    /// Looks whether the other side has closed too; if not, it goes on as a task.
+    pub fn look(self) -> Option<Box<Going>> {
+        let mut going = self.going;
+        let mut bytes = [0; FIRST_READ];
+        match going.stream.read(&mut bytes) {
+            Ok(0) => None,
+            Ok(read) => {
+                going.conversation.buffer.extend_from_slice(&bytes[..read]);
+                Some(going)
+            }
+            Err(error) => (error.kind() == ErrorKind::WouldBlock).then_some(going),
+        }
+    }
+}
+
+impl Going {
+    /// Serves the connection to its end.
+    pub async fn serve(self: Box<Self>, stopping: watch::Receiver<bool>) {
+        let Self { stream, conversation, heard, lingering } = *self;
+        match TcpStream::from_std(stream.into()) {
+            Ok(stream) => conversation.run(stream, heard, lingering, stopping).await,
+            Err(error) => tracing::warn!(%error, "a connection could not be served"),
+        }
+    }
+}
+
+struct Conversation {
+    front: Arc<Front>,
     gate: Gate,
     source: IpAddr,
     buffer: Vec<u8>,
@@ -118,6 +245,7 @@ struct Conversation<'a> {
     mode: Connection,
     /// The first segment of the path that was named last: documents without a head of their own go there too.
     segment: String,
+    _counted: Counted,
 }
 
 /// How reading went.
@@ -128,44 +256,117 @@ enum Read {
 }
 
 /// What is to become of the connection after an answer.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Continue,
     Linger,
     Close,
 }
 
-impl Conversation<'_> {
-    async fn run(&mut self, stream: &mut TcpStream, stopping: &mut watch::Receiver<bool>) {
-        let mut lingering: Option<Instant> = None;
+/// A message that was taken.
+struct Heard {
+    head: Option<Head>,
+    refusal: Option<Refusal>,
+    /// What must come to pass before it is answered.
+    pending: Vec<Pending>,
+}
+
+/// A report that is on its way to its cell, or to the disk.
+struct Pending {
+    /// Told when the cell has it; dropped when it was shed.
+    held: Option<oneshot::Receiver<()>>,
+    /// Told when it is on disk.
+    committed: Option<oneshot::Receiver<()>>,
+}
+
+impl Pending {
+    async fn settled(self) -> Result<(), Refusal> {
+        if let Some(held) = self.held
+            && held.await.is_err()
+        {
+            return Err(Refusal::new(503, "the device sends faster than it can be followed; send again"));
+        }
+        match self.committed {
+            None => Ok(()),
+            Some(committed) => match timeout(COMMIT, committed).await {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(Refusal::new(503, "it could not be written to disk in time; send again")),
+            },
+        }
+    }
+}
+
+/// A timer that is moved only when it must ring earlier, or has rung: setting one for each read costs more than the
+/// read.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    set: Instant,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        let set = Instant::now() + Duration::from_secs(1);
+        Self { sleep: Box::pin(sleep_until(set.into())), set }
+    }
+
+    async fn at(&mut self, due: Instant) {
+        loop {
+            if due < self.set {
+                self.sleep.as_mut().reset(due.into());
+                self.set = due;
+            }
+            self.sleep.as_mut().await;
+            if Instant::now() >= due {
+                return;
+            }
+            self.sleep.as_mut().reset(due.into());
+            self.set = due;
+        }
+    }
+}
+
+impl Conversation {
+    fn new(counted: Counted, gate: Gate) -> Self {
+        Self {
+            front: Arc::clone(&counted.front),
+            gate,
+            source: counted.source,
+            buffer: Vec::new(),
+            mode: Connection::Auto,
+            segment: String::new(),
+            _counted: counted,
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut stream: TcpStream,
+        heard: Option<Heard>,
+        mut lingering: Option<Instant>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        let stream = &mut stream;
+        let stop = stopping.wait_for(|stopping| *stopping);
+        tokio::pin!(stop);
+        let mut alarm = Alarm::new();
         let mut waiting = Waiting::Nothing;
         let mut began = Instant::now();
+        if let Some(heard) = heard
+            && self.answer(stream, heard, &mut lingering).await == Next::Close
+        {
+            return;
+        }
+        // What was read before this is looked at first.
+        let mut more = More::May;
         loop {
-            let patience = self.patience(waiting, began, lingering);
-            let more = match self.read(stream, patience, stopping, waiting).await {
-                Read::Some => More::May,
-                Read::Ended => More::Ended,
-                // What only silence can end: a sender that says nothing more has said all.
-                Read::Silent if matches!(waiting, Waiting::Open | Waiting::Signature) => More::Silent,
-                Read::Silent => return self.silence(stream, waiting, lingering.is_some()).await,
-            };
-            if waiting == Waiting::Nothing {
-                began = Instant::now();
-            }
             loop {
                 match framing::next(&mut self.buffer, more, &self.front.limits) {
                     Ok(Step::Message(message)) => {
-                        let next = self.message(stream, message, lingering.is_some()).await;
-                        began = Instant::now();
-                        if next == Next::Close {
+                        let heard = self.hear(message);
+                        if self.answer(stream, heard, &mut lingering).await == Next::Close {
                             return;
                         }
-                        if next == Next::Linger && lingering.is_none() {
-                            // Its side stays open for what it has still queued. If it has closed both
-                            // already, what it had sent before is still to be read.
-                            let _ = stream.shutdown().await;
-                            lingering = Some(Instant::now());
-                        }
+                        began = Instant::now();
                     }
                     Ok(Step::More(next)) => {
                         if next == (Waiting::Body { expects_continue: true }) && waiting != next {
@@ -180,7 +381,79 @@ impl Conversation<'_> {
             if more == More::Ended {
                 return;
             }
+            let due = Instant::now() + self.patience(waiting, began, lingering);
+            if self.buffer.capacity() - self.buffer.len() < 1024 {
+                self.buffer.reserve(2048);
+            }
+            let read = tokio::select! {
+                biased;
+                read = stream.read_buf(&mut self.buffer) => match read {
+                    Ok(0) | Err(_) => Read::Ended,
+                    Ok(_) => Read::Some,
+                },
+                // Between messages a stopping service takes nothing more.
+                _ = &mut stop, if waiting == Waiting::Nothing => Read::Ended,
+                () = alarm.at(due) => Read::Silent,
+            };
+            more = match read {
+                Read::Some => More::May,
+                Read::Ended => More::Ended,
+                // What only silence can end: a sender that says nothing more has said all.
+                Read::Silent if matches!(waiting, Waiting::Open | Waiting::Signature) => More::Silent,
+                Read::Silent => return self.silence(stream, waiting, lingering.is_some()).await,
+            };
+            if waiting == Waiting::Nothing {
+                began = Instant::now();
+            }
         }
+    }
+
+    /// Waits for what a message must wait for, and answers it.
+    async fn answer(
+        &self,
+        stream: &mut TcpStream,
+        mut heard: Heard,
+        lingering: &mut Option<Instant>,
+    ) -> Next {
+        for pending in std::mem::take(&mut heard.pending) {
+            if let Err(refusal) = pending.settled().await {
+                heard.refusal = Some(refusal);
+            }
+        }
+        let (answer, mut next) = self.conclude(&heard, lingering.is_some());
+        if let Some(answer) = answer
+            && !write(stream, &answer).await
+        {
+            // It has closed already, as it may; what it has sent before that is still to be read.
+            next = Next::Continue;
+        }
+        if next == Next::Linger && lingering.is_none() {
+            // Its side stays open for what it has still queued. If it has closed both already, what it had sent
+            // before is still to be read.
+            let _ = stream.shutdown().await;
+            *lingering = Some(Instant::now());
+        }
+        next
+    }
+
+    /// What to answer to a message that was taken, and what is to become of the connection.
+    fn conclude(&self, heard: &Heard, answered: bool) -> (Option<Cow<'static, [u8]>>, Next) {
+        let head = heard.head.as_ref();
+        let keep = match self.mode {
+            Connection::Long => head.is_none_or(|head| head.keep_alive != Some(false)),
+            Connection::Short | Connection::Auto => false,
+        };
+        let next = match self.mode {
+            Connection::Long if keep => Next::Continue,
+            Connection::Short => Next::Close,
+            _ => Next::Linger,
+        };
+        // A document without a head came from something that reads no answers.
+        let answer = head.filter(|_| !answered).map(|head| match &heard.refusal {
+            None => answer(Some(head), 200, "", keep),
+            Some(Refusal { status, detail }) => answer(Some(head), *status, detail, keep),
+        });
+        (answer, next)
     }
 
     /// How long the next bytes may take.
@@ -195,31 +468,6 @@ impl Conversation<'_> {
             (Waiting::Open, _) => message.min(OPEN_BODY),
             (Waiting::Signature, _) => message.min(SIGNATURE),
             _ => message,
-        }
-    }
-
-    async fn read(
-        &mut self,
-        stream: &mut TcpStream,
-        patience: Duration,
-        stopping: &mut watch::Receiver<bool>,
-        waiting: Waiting,
-    ) -> Read {
-        if self.buffer.capacity() - self.buffer.len() < 1024 {
-            self.buffer.reserve(2048);
-        }
-        let read = async {
-            tokio::select! {
-                biased;
-                read = stream.read_buf(&mut self.buffer) => read,
-                // Between messages a stopping service takes nothing more.
-                _ = stopping.wait_for(|stopping| *stopping), if waiting == Waiting::Nothing => Ok(0),
-            }
-        };
-        match timeout(patience, read).await {
-            Ok(Ok(0) | Err(_)) => Read::Ended,
-            Ok(Ok(_)) => Read::Some,
-            Err(_) => Read::Silent,
         }
     }
 
@@ -251,36 +499,28 @@ impl Conversation<'_> {
         }
     }
 
-    async fn message(&mut self, stream: &mut TcpStream, message: Message, answered: bool) -> Next {
+    /// Takes a message: each of its documents goes to its device.
+    fn hear(&mut self, message: Message) -> Heard {
         let received = Instant::now();
-        let head = message.head;
-        let (mut status, mut detail) = (200, String::new());
-        for document in documents(message.body) {
-            if let Err(refusal) = self.take(head.as_ref(), document, received).await {
-                (status, detail) = (refusal.status, refusal.detail);
+        let Message { head, body } = message;
+        let mut heard = Heard { head, refusal: None, pending: Vec::new() };
+        for document in documents(body) {
+            match self.take(heard.head.as_ref(), document, received) {
+                Ok(None) => {}
+                Ok(Some(pending)) => heard.pending.push(pending),
+                Err(refusal) => heard.refusal = Some(refusal),
             }
         }
-        let keep = match self.mode {
-            Connection::Long => head.as_ref().is_none_or(|head| head.keep_alive != Some(false)),
-            Connection::Short | Connection::Auto => false,
-        };
-        // A document without a head came from something that reads no answers.
-        if let Some(head) = &head
-            && !answered
-            && !write(stream, &answer(Some(head), status, &detail, keep)).await
-        {
-            // It has closed already, as it may; what it has sent before that is still to be read.
-            return Next::Continue;
-        }
-        match self.mode {
-            Connection::Long if keep => Next::Continue,
-            Connection::Short => Next::Close,
-            _ => Next::Linger,
-        }
+        heard
     }
 
     /// Finds the device, proves it, understands the message and hands it over.
-    async fn take(&mut self, head: Option<&Head>, body: Vec<u8>, received: Instant) -> Result<(), Refusal> {
+    fn take(
+        &mut self,
+        head: Option<&Head>,
+        body: Vec<u8>,
+        received: Instant,
+    ) -> Result<Option<Pending>, Refusal> {
         if let Some(head) = head
             && head.first_segment() != self.segment
         {
@@ -312,7 +552,7 @@ impl Conversation<'_> {
         });
         let Some(device) = device else {
             self.unadopted(dialect, head, &decoded, &body);
-            return Ok(());
+            return Ok(None);
         };
         self.mode = device.settings.connection;
         // Found only by what the message says: read again with what is known of the device.
@@ -325,10 +565,10 @@ impl Conversation<'_> {
         };
         let auth = decoded.iter().find_map(|decoded| decoded.auth.as_ref());
         match proof::prove(&device, by_path.is_some(), self.source, auth, crate::clock::now()) {
-            Verdict::Proven => self.hand_over(&device, content_type, body, decoded, received).await,
+            Verdict::Proven => Ok(self.hand_over(&device, content_type, body, decoded, received)),
             Verdict::Repeated => {
                 self.count(&device, &decoded, Outcome::Duplicate);
-                Ok(())
+                Ok(None)
             }
             Verdict::Refused(why) => {
                 self.count(&device, &decoded, Outcome::Unauthorized);
@@ -371,24 +611,24 @@ impl Conversation<'_> {
         self.front.metrics.report(dialect.as_str(), &first.statement.name, Outcome::Unadopted);
     }
 
-    async fn hand_over(
+    fn hand_over(
         &self,
         device: &Device,
         content_type: Option<&str>,
         body: Vec<u8>,
         decoded: Vec<Decoded>,
         received: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Option<Pending> {
         let dialect = device.settings.dialect;
         // What this answer promises: see the module.
         let durable = dialect == Dialect::Yeastar || decoded.iter().any(|decoded| decoded.is_record);
         let mut decoded = decoded.into_iter();
-        let Some(Decoded { statement, .. }) = decoded.next() else { return Ok(()) };
+        let Decoded { statement, .. } = decoded.next()?;
         let mut facts = statement.facts;
         facts.extend(decoded.flat_map(|more| more.statement.facts));
         let redacted = match switchroom_protocol::redact(&body) {
-            std::borrow::Cow::Borrowed(_) => None,
-            std::borrow::Cow::Owned(redacted) => Some(redacted),
+            Cow::Borrowed(_) => None,
+            Cow::Owned(redacted) => Some(redacted),
         };
         let (ack, committed) = if durable {
             let (ack, committed) = oneshot::channel();
@@ -407,12 +647,8 @@ impl Conversation<'_> {
             received,
             ack,
         };
-        self.gate.pass(arrived).await;
-        let Some(committed) = committed else { return Ok(()) };
-        match timeout(COMMIT, committed).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Refusal::new(503, "it could not be written to disk in time; send again")),
-        }
+        let held = self.gate.pass(arrived);
+        (held.is_some() || committed.is_some()).then_some(Pending { held, committed })
     }
 }
 
@@ -460,10 +696,16 @@ async fn drain(stream: &mut TcpStream) {
 }
 
 /// An answer in the version of its request.
-fn answer(head: Option<&Head>, status: u16, detail: &str, keep: bool) -> Vec<u8> {
+fn answer(head: Option<&Head>, status: u16, detail: &str, keep: bool) -> Cow<'static, [u8]> {
     let http10 = head.is_some_and(|head| head.http10);
-    if status == 200 && !keep && !http10 {
-        return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
+    match (status, keep, http10) {
+        (200, false, false) => {
+            return Cow::Borrowed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+        (200, true, false) => {
+            return Cow::Borrowed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+        }
+        _ => {}
     }
     let reason = match status {
         200 => "OK",
@@ -485,4 +727,5 @@ fn answer(head: Option<&Head>, status: u16, detail: &str, keep: bool) -> Vec<u8>
          Connection: {connection}\r\n\r\n{detail}{line}"
     )
     .into_bytes()
+    .into()
 }

@@ -13,13 +13,15 @@ pub mod connection;
 pub mod framing;
 pub mod proof;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use switchroom_actors::ingress::Gate;
-use tokio::net::TcpListener;
+use tokio::io::unix::AsyncFd;
 
+use self::connection::{First, Going, Lingering, Parted};
 use crate::devices::{Registry, UnadoptedSenders};
 use crate::metrics::Metrics;
 
@@ -86,6 +88,11 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// So many connections are accepted before others on this arbiter have their turn.
+const AT_A_TIME: usize = 64;
+/// After so long a connection whose other side has not closed yet gets a task of its own.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
+
 /// Accepts connections on this arbiter until the service stops.
 pub async fn accept(
     listener: std::net::TcpListener,
@@ -93,7 +100,8 @@ pub async fn accept(
     gate: Gate,
     stopping: tokio::sync::watch::Receiver<bool>,
 ) {
-    let listener = match TcpListener::from_std(listener) {
+    #[expect(deprecated, reason = "the listener owns its descriptor for as long as it is registered")]
+    let listener = match AsyncFd::new(mio::net::TcpListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "the report listener cannot be used");
@@ -101,26 +109,64 @@ pub async fn accept(
         }
     };
     let mut stop = stopping.clone();
+    let mut lingering: VecDeque<Lingering> = VecDeque::new();
+    let go = |going: Box<Going>| drop(actix_rt::spawn(going.serve(stopping.clone())));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stopping| *stopping) => return,
+        let look = lingering.front().map(|first| first.since + LOOK_AFTER);
+        let ready = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stopping| *stopping) => break,
+            () = until(look), if look.is_some() => None,
+            ready = listener.readable() => Some(ready),
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                actix_rt::spawn(connection::serve(
-                    stream,
-                    peer,
-                    Arc::clone(&front),
-                    gate.clone(),
-                    stopping.clone(),
-                ));
+        match ready {
+            None => {}
+            Some(Ok(mut ready)) => {
+                let mut answers = Vec::new();
+                for _ in 0..AT_A_TIME {
+                    match ready.try_io(|listener| listener.get_ref().accept()) {
+                        Ok(Ok((stream, peer))) => match connection::first(stream, peer, &front, &gate) {
+                            First::Answer(answered) => answers.push(answered),
+                            First::Goes(going) => go(going),
+                            First::Over => {}
+                        },
+                        Ok(Err(error)) => {
+                            // Out of descriptors, most likely: give connections time to end instead of spinning.
+                            tracing::warn!(%error, "a connection could not be accepted");
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                            break;
+                        }
+                        Err(_would_block) => break,
+                    }
+                }
+                // Written together: whoever is woken by the first finds the others there.
+                for answered in answers {
+                    match answered.part() {
+                        Some(Parted::Lingers(closing)) => lingering.push_back(closing),
+                        Some(Parted::Goes(going)) => go(going),
+                        None => {}
+                    }
+                }
             }
-            Err(error) => {
-                // Out of descriptors, most likely: give connections time to end instead of spinning.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            Some(Err(error)) => {
+                tracing::error!(%error, "the report listener failed");
+                return;
             }
         }
+        let now = Instant::now();
+        while let Some(closing) = lingering.pop_front_if(|first| first.since + LOOK_AFTER <= now) {
+            if let Some(going) = closing.look() {
+                go(going);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    lingering.into_iter().filter_map(Lingering::look).for_each(go);
+}
+
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when.into()).await,
+        None => std::future::pending().await,
     }
 }

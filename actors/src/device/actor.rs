@@ -121,22 +121,20 @@ impl Device {
     /// Drives one input through the cell, then hands on what it caused.
     fn apply(&mut self, input: Input) -> ResponseActFuture<Self, ()> {
         let cell = Rc::clone(&self.cell);
+        let Input { seed, report, facts, received, ack } = input;
         let work = async move {
-            let alone = input.facts.len() <= 1;
-            let effects = drive(&cell, input.seed, input.report, input.facts).await;
-            (effects, alone, input.entry, input.received, input.ack)
+            let alone = facts.len() <= 1;
+            (drive(&cell, seed, report, facts).await, alone)
         };
-        Box::pin(work.into_actor(self).map(
-            |(effects, alone, entry, received, ack), device, ctx| match effects {
-                Ok(effects) => {
-                    // A repeat that did nothing else is not logged again; beside anything else it is, or that
-                    // would be missing when the log is run.
-                    let nothing_else = effects.duplicate && alone && effects.events.is_empty();
-                    device.hand_on(effects, (entry, !nothing_else), received, ack, ctx);
-                }
-                Err(EntityDied(actor)) => device.die(actor, ctx),
-            },
-        ))
+        Box::pin(work.into_actor(self).map(move |(effects, alone), device, ctx| match effects {
+            Ok(effects) => {
+                // A repeat that did nothing else is not logged again; beside anything else it is, or that
+                // would be missing when the log is run.
+                let logged = !(effects.duplicate && alone && effects.events.is_empty());
+                device.hand_on(effects, (seed, logged), received, ack, ctx);
+            }
+            Err(EntityDied(actor)) => device.die(actor, ctx),
+        }))
     }
 
     fn die(&mut self, actor: &'static str, ctx: &mut Context<Self>) {
@@ -147,25 +145,26 @@ impl Device {
     fn hand_on(
         &mut self,
         effects: Effects,
-        (entry, logged): (Entry, bool),
+        (seed, logged): (IdSeed, bool),
         received: Instant,
         ack: Option<tokio::sync::oneshot::Sender<()>>,
         ctx: &mut Context<Self>,
     ) {
-        let device = {
-            let mut cell = self.cell.borrow_mut();
-            cell.settle(&effects);
-            if let Entry::Report(raw) = &entry {
-                let outcome = if effects.duplicate { Outcome::Duplicate } else { Outcome::Accepted };
-                cell.ports.observer.report(raw.dialect, &raw.name, outcome);
-            }
-            cell.state.id().clone()
-        };
         let seal = |event: switchroom_domain::event::Event| SealedEvent { envelope: event.envelope(), event };
+        let duplicate = effects.duplicate;
+        self.cell.borrow_mut().settle(&effects);
+        let events = effects.events.into_iter().map(seal).collect();
+        let outcome = if duplicate { Outcome::Duplicate } else { Outcome::Accepted };
+        let observer = Arc::clone(&self.cell.borrow().ports.observer);
+        self.death.report(|raw| observer.report(raw.dialect, &raw.name, outcome));
+        let entry = match self.death.done() {
+            Some(Applying::Report(raw)) => Entry::Report(*raw),
+            _ => Entry::Timer(seed),
+        };
         let record = Record {
-            device,
+            device: self.cell.borrow().state.id().clone(),
             entry: logged.then_some(entry),
-            events: effects.events.into_iter().map(seal).collect(),
+            events,
             ended_calls: effects.ended_calls,
             cdrs: effects.cdrs,
             snapshot: None,
@@ -173,8 +172,6 @@ impl Device {
             ack,
         };
         self.record(record, ctx);
-        // From here on the report is the recorder's.
-        self.death.applying(None);
         self.schedule(ctx);
         if !self.snapshot_due {
             self.snapshot_due = true;
@@ -230,7 +227,6 @@ struct Input {
     seed: IdSeed,
     report: Option<switchroom_domain::id::ReportId>,
     facts: Vec<Fact>,
-    entry: Entry,
     received: Instant,
     ack: Option<tokio::sync::oneshot::Sender<()>>,
 }
@@ -265,11 +261,11 @@ impl Handler<Delivery> for Device {
         let Some(parcel) = delivery.take() else {
             return AtomicResponse::new(Box::pin(fut::ready(())));
         };
-        let Parcel { raw, facts, received, ack } = *parcel;
-        self.death.applying(Some(Applying::Report(Box::new(raw.clone()))));
+        let Parcel { raw, facts, received, ack, .. } = *parcel;
         let seed = raw.seed;
+        self.death.applying(Some(Applying::Report(Box::new(raw))));
         let report = Some(Minter::report_id(seed));
-        let input = Input { seed, report, facts, entry: Entry::Report(raw), received, ack };
+        let input = Input { seed, report, facts, received, ack };
         AtomicResponse::new(self.apply(input))
     }
 }
@@ -281,14 +277,7 @@ impl Handler<DeadlineCame> for Device {
         let at = self.cell.borrow().ports.clock.now();
         // Deadlines cause few ids, so the time alone tells them apart on one device.
         let seed = IdSeed { at, entropy: at.0 as u64 };
-        let input = Input {
-            seed,
-            report: None,
-            facts: Vec::new(),
-            entry: Entry::Timer(seed),
-            received: Instant::now(),
-            ack: None,
-        };
+        let input = Input { seed, report: None, facts: Vec::new(), received: Instant::now(), ack: None };
         AtomicResponse::new(self.apply(input))
     }
 }
@@ -317,47 +306,77 @@ async fn drive(
 async fn work(cell: &Rc<RefCell<Cell>>, now: Timestamp, work: Work) -> Result<(), EntityDied> {
     let mut asks = cell.borrow_mut().state.begin(work);
     while !asks.is_empty() {
-        let mut replies = Vec::with_capacity(asks.len());
-        for ask in asks {
-            replies.push(tell(cell, now, ask).await?);
+        // All are told before the first reply is waited for: entities do not know each other, and one that is told
+        // twice is told in this order.
+        let told: Vec<_> = asks.into_iter().map(|ask| tell(cell, now, ask)).collect();
+        let mut replies = Vec::with_capacity(told.len());
+        for told in told {
+            replies.push(told.reply(cell, now).await?);
         }
         asks = cell.borrow_mut().state.take(replies);
     }
     Ok(())
 }
 
+/// An entity was told; its reply is to come.
+enum Asked {
+    Extension(Request<Extension, Tell>),
+    Trunk(Request<Trunk, Tell>),
+    Queue(Request<GroupQueue, Tell>),
+    Leg(Request<CallLeg, Tell>),
+    /// Told one by one, when its turn comes.
+    Everyone(Doubt, Told),
+    Nobody,
+}
+
 /// Tells an entity, starting it if this is the first that is heard of it.
-async fn tell(cell: &Rc<RefCell<Cell>>, now: Timestamp, (entity, told): Ask) -> Result<Reply, EntityDied> {
-    let doubt = cell.borrow().settings.doubt;
+fn tell(cell: &Rc<RefCell<Cell>>, now: Timestamp, (entity, told): Ask) -> Asked {
+    let mut cell = cell.borrow_mut();
+    let doubt = cell.settings.doubt;
+    let tell = Tell { now, doubt, told };
     match entity {
-        Entity::Extension(number) => {
-            let addr = cell.borrow_mut().extension(number);
-            let reply = ask(&addr, now, doubt, told, "extension").await?;
-            count(reply.class, |class, by| cell.borrow_mut().count.extensions(class, by));
-            Ok(reply)
-        }
-        Entity::Trunk(number) => {
-            let Some(addr) = cell.borrow_mut().trunk(number) else { return Ok(Reply::default()) };
-            let reply = ask(&addr, now, doubt, told, "trunk").await?;
-            count(reply.class, |class, by| cell.borrow_mut().count.trunks(class, by));
-            Ok(reply)
-        }
-        Entity::Queue(id) => {
-            let addr = cell.borrow_mut().queue(id);
-            let reply = ask(&addr, now, doubt, told, "group_queue").await?;
-            if let Some((before, after)) = reply.class {
-                cell.borrow_mut().count.waiting(i64::from(after) - i64::from(before));
-            }
-            Ok(reply)
-        }
-        Entity::Leg(id) => {
-            let Some(addr) = cell.borrow_mut().leg(id) else { return Ok(Reply::default()) };
-            ask(&addr, now, doubt, told, "call_leg").await
-        }
-        Entity::Everyone => tell_everyone(cell, now, doubt, &told).await,
+        Entity::Extension(number) => Asked::Extension(cell.extension(number).send(tell)),
+        Entity::Trunk(number) => match cell.trunk(number) {
+            Some(trunk) => Asked::Trunk(trunk.send(tell)),
+            None => Asked::Nobody,
+        },
+        Entity::Queue(id) => Asked::Queue(cell.queue(id).send(tell)),
+        Entity::Leg(id) => match cell.leg(id) {
+            Some(leg) => Asked::Leg(leg.send(tell)),
+            None => Asked::Nobody,
+        },
+        Entity::Everyone => Asked::Everyone(doubt, tell.told),
     }
 }
 
+impl Asked {
+    async fn reply(self, cell: &Rc<RefCell<Cell>>, now: Timestamp) -> Result<Reply, EntityDied> {
+        match self {
+            Self::Extension(asked) => {
+                let reply = asked.await.map_err(|_| EntityDied("extension"))?;
+                count(reply.class, |class, by| cell.borrow_mut().count.extensions(class, by));
+                Ok(reply)
+            }
+            Self::Trunk(asked) => {
+                let reply = asked.await.map_err(|_| EntityDied("trunk"))?;
+                count(reply.class, |class, by| cell.borrow_mut().count.trunks(class, by));
+                Ok(reply)
+            }
+            Self::Queue(asked) => {
+                let reply = asked.await.map_err(|_| EntityDied("group_queue"))?;
+                if let Some((before, after)) = reply.class {
+                    cell.borrow_mut().count.waiting(i64::from(after) - i64::from(before));
+                }
+                Ok(reply)
+            }
+            Self::Leg(asked) => asked.await.map_err(|_| EntityDied("call_leg")),
+            Self::Everyone(doubt, told) => tell_everyone(cell, now, doubt, &told).await,
+            Self::Nobody => Ok(Reply::default()),
+        }
+    }
+}
+
+/// Tells every extension, trunk and queue, one after the other: there may be thousands.
 async fn tell_everyone(
     cell: &Rc<RefCell<Cell>>,
     now: Timestamp,
@@ -365,35 +384,18 @@ async fn tell_everyone(
     told: &Told,
 ) -> Result<Reply, EntityDied> {
     let (extensions, trunks, queues) = cell.borrow().addresses();
+    let tell = || Tell { now, doubt, told: told.clone() };
     let mut all = Reply::default();
     for addr in extensions {
-        let reply = ask(&addr, now, doubt, told.clone(), "extension").await?;
-        count(reply.class, |class, by| cell.borrow_mut().count.extensions(class, by));
-        all.join(reply);
+        all.join(Box::pin(Asked::Extension(addr.send(tell())).reply(cell, now)).await?);
     }
     for addr in trunks {
-        let reply = ask(&addr, now, doubt, told.clone(), "trunk").await?;
-        count(reply.class, |class, by| cell.borrow_mut().count.trunks(class, by));
-        all.join(reply);
+        all.join(Box::pin(Asked::Trunk(addr.send(tell())).reply(cell, now)).await?);
     }
     for addr in queues {
-        let reply = ask(&addr, now, doubt, told.clone(), "group_queue").await?;
-        if let Some((before, after)) = reply.class {
-            cell.borrow_mut().count.waiting(i64::from(after) - i64::from(before));
-        }
-        all.join(reply);
+        all.join(Box::pin(Asked::Queue(addr.send(tell())).reply(cell, now)).await?);
     }
     Ok(all)
-}
-
-async fn ask<S: EntityState>(
-    addr: &Addr<Shell<S>>,
-    now: Timestamp,
-    doubt: Doubt,
-    told: Told,
-    actor: &'static str,
-) -> Result<Reply, EntityDied> {
-    addr.send(Tell { now, doubt, told }).await.map_err(|_| EntityDied(actor))
 }
 
 fn count(class: Option<(u8, u8)>, mut shift: impl FnMut(u8, i64)) {

@@ -12,6 +12,7 @@ use switchroom_domain::id::DeviceId;
 use switchroom_domain::outcome::Outcome;
 use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::ExtensionState;
+use tokio::sync::oneshot;
 
 use super::DeviceSettings;
 use super::messages::{GetCalls, GetExtensions};
@@ -75,7 +76,8 @@ impl Observer for Face {
     fn report(&self, _: &str, name: &str, outcome: Outcome) {
         // Called by the device while it applies the report: the one place where a test can make it panic.
         let kill = |n: usize| n.checked_sub(1);
-        if name == "KILL" && self.0.kills.fetch_update(SeqCst, SeqCst, kill).is_ok() {
+        let applying = outcome != Outcome::Malformed;
+        if applying && name == "KILL" && self.0.kills.fetch_update(SeqCst, SeqCst, kill).is_ok() {
             panic!("the test kills this cell");
         }
         self.0.outcomes.lock().expect("not poisoned").push(outcome);
@@ -114,7 +116,7 @@ async fn setup(kills: usize) -> Setup {
 }
 
 impl Setup {
-    async fn report(&self, name: &str, facts: Vec<Fact>) {
+    fn report(&self, name: &str, facts: Vec<Fact>) -> Option<oneshot::Receiver<()>> {
         let body = Bytes::from(serde_json::to_vec(&facts).expect("facts have a JSON form"));
         let arrived = Arrived {
             device: Arc::clone(&self.handle),
@@ -127,7 +129,7 @@ impl Setup {
             received: Instant::now(),
             ack: None,
         };
-        self.gate.pass(arrived).await;
+        self.gate.pass(arrived)
     }
 
     async fn logged(&self, count: usize) {
@@ -165,11 +167,11 @@ fn busy(number: &str) -> Vec<Fact> {
 #[actix::test]
 async fn a_cell_that_dies_comes_back_as_it_was_and_takes_the_report_again() {
     let s = setup(1).await;
-    s.report("BUSY", busy("200")).await;
+    drop(s.report("BUSY", busy("200")));
     s.logged(1).await;
-    s.report("KILL", busy("201")).await;
+    drop(s.report("KILL", busy("201")));
     for number in ["202", "203", "204"] {
-        s.report("BUSY", busy(number)).await;
+        drop(s.report("BUSY", busy(number)));
     }
     s.logged(5).await;
     assert_eq!(s.busy().await, ["200", "201", "202", "203", "204"]);
@@ -180,11 +182,11 @@ async fn a_cell_that_dies_comes_back_as_it_was_and_takes_the_report_again() {
 #[actix::test]
 async fn a_report_that_kills_twice_is_set_aside() {
     let s = setup(usize::MAX).await;
-    s.report("BUSY", busy("200")).await;
+    drop(s.report("BUSY", busy("200")));
     s.logged(1).await;
-    s.report("KILL", busy("201")).await;
+    drop(s.report("KILL", busy("201")));
     s.until(|| s.world.set_aside.load(SeqCst) == 1).await;
-    s.report("BUSY", busy("202")).await;
+    drop(s.report("BUSY", busy("202")));
     s.logged(2).await;
     assert_eq!(s.busy().await, ["200", "202"]);
     assert_eq!(s.world.deaths.load(SeqCst), 2);
@@ -200,15 +202,65 @@ async fn a_live_call_keeps_its_id_over_a_death() {
         ..OutsideParty::default()
     };
     let ring = CallFact::new(Happening::Ringing, vec![Party::extension("200"), Party::Visitor(visitor)]);
-    s.report("RING", vec![Fact::Call(Box::new(ring))]).await;
+    drop(s.report("RING", vec![Fact::Call(Box::new(ring))]));
     s.logged(1).await;
     let calls =
         |addr: Addr<super::Device>| async move { addr.send(GetCalls(None)).await.expect("it answers") };
     let before = calls(s.handle.addr().expect("it lives")).await;
-    s.report("KILL", busy("201")).await;
+    drop(s.report("KILL", busy("201")));
     s.logged(2).await;
     assert_eq!(s.busy().await, ["201"]);
     let after = calls(s.handle.addr().expect("it lives")).await;
     assert_eq!(before.len(), 1);
     assert_eq!((before[0].id, &before[0].legs[0].id), (after[0].id, &after[0].legs[0].id));
+}
+
+#[actix::test]
+async fn what_a_cell_cannot_take_waits_in_order_and_who_sent_it_hears_of_it() {
+    let s = setup(0).await;
+    assert!(s.report("BUSY", busy("200")).is_none(), "it is taken at once");
+    let addr = s.handle.addr();
+    s.handle.set(None);
+    let count = 700;
+    let words: Vec<_> = (0..count).map(|n| s.report("BUSY", busy(&(300 + n).to_string()))).collect();
+    s.handle.set(addr);
+    // One that comes while others wait does not overtake them.
+    let last = s.report("BUSY", busy("299"));
+    for word in words.into_iter().chain([last]) {
+        word.expect("it had to wait").await.expect("it was taken");
+    }
+    s.logged(count + 2).await;
+    let records = s.world.records.lock().expect("not poisoned");
+    let order: Vec<_> = records
+        .iter()
+        .filter_map(|record| match &record.entry {
+            Some(Entry::Report(raw)) => {
+                let facts: Vec<Fact> = serde_json::from_slice(&raw.body).expect("facts");
+                match facts.into_iter().next() {
+                    Some(Fact::ExtensionStatus(status)) => Some(status.extension.to_string()),
+                    _ => None,
+                }
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = (0..count).map(|n| (300 + n).to_string());
+    let expected: Vec<_> = ["200".to_owned()].into_iter().chain(expected).chain(["299".to_owned()]).collect();
+    assert_eq!(order, expected);
+}
+
+#[actix::test]
+async fn what_waits_too_long_or_beside_too_many_is_shed_and_counted() {
+    let s = setup(0).await;
+    let _alive = s.handle.addr();
+    s.handle.set(None);
+    let bound = Limits::default().waiting;
+    let words: Vec<_> = (0..bound + 3).filter_map(|_| s.report("BUSY", busy("200"))).collect();
+    assert_eq!(words.len(), bound + 3);
+    let shed = || s.world.outcomes.lock().expect("not poisoned").len();
+    assert_eq!(shed(), 3, "the line is full");
+    for word in words {
+        assert!(word.await.is_err(), "it was shed");
+    }
+    assert_eq!(shed(), bound + 3);
 }

@@ -2,10 +2,10 @@
 //!
 //! A socket hands a report to its [`Gate`], which draws the id seed and puts a [`Delivery`] into the device's
 //! mailbox at once: when it returns, the report has its place in the device's order, whichever thread it came
-//! in on. When the mailbox is full, or the cell is being rebuilt, the report goes to the [`Ingress`] actor of
-//! the arbiter and waits there for at most [`Limits::wait`], beside others, and is then shed, counted and
-//! answered so. The socket that sent it waits too, so a noisy device slows only itself. The actor has no state
-//! that a restart would lose.
+//! in on. When the mailbox is full, or the cell is being rebuilt, the report waits in the device's own line, behind
+//! those that came before it, for at most [`Limits::wait`]; then it is shed and counted. The [`Ingress`] actor of
+//! the arbiter attends to such lines. The socket that sent it waits for word and answers accordingly, so a noisy
+//! device slows only itself. The actor has no state that a restart would lose.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,10 +23,7 @@ use switchroom_domain::outcome::Outcome;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::directory::DeviceHandle;
-use crate::ports::{Clock, Ports, RawReport};
-
-/// Bound of the mailbox: sockets of this arbiter that may hand over a report at the same time.
-const MAILBOX: usize = 2048;
+use crate::ports::{Clock, Observer, Ports, RawReport};
 
 /// How often a waiting report tries its cell again.
 const RETRY: Duration = Duration::from_millis(5);
@@ -36,13 +33,13 @@ const RETRY: Duration = Duration::from_millis(5);
 pub struct Limits {
     /// How long one may wait.
     pub wait: Duration,
-    /// How many may wait at a time, on one arbiter.
+    /// How many of one device may wait at a time.
     pub waiting: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { wait: Duration::from_secs(2), waiting: 4096 }
+        Self { wait: Duration::from_secs(2), waiting: 1024 }
     }
 }
 
@@ -50,16 +47,19 @@ impl Default for Limits {
 pub struct Ingress {
     ports: Ports,
     limits: Limits,
-    waiting: usize,
-    returns: Returns,
+    attend: Attend,
 }
+
+/// Tells the ingress that a device has a line now. Told once a line, so it is bounded by the devices.
+type Attend = mpsc::UnboundedSender<Arc<DeviceHandle>>;
 
 /// Where sockets hand their reports over; see the module.
 #[derive(Clone)]
 pub struct Gate {
-    ingress: Addr<Ingress>,
     clock: Arc<dyn Clock>,
-    returns: Returns,
+    observer: Arc<dyn Observer>,
+    limits: Limits,
+    attend: Attend,
     entropy: Arc<AtomicU64>,
 }
 
@@ -67,28 +67,46 @@ impl Ingress {
     /// Starts one on this arbiter. `entropy` seeds the id seeds of its gate and must differ between arbiters
     /// and starts.
     pub fn start_here(ports: Ports, limits: Limits, entropy: u64) -> Gate {
-        let (returns, returned) = mpsc::unbounded_channel();
-        let (clock, gate_returns) = (Arc::clone(&ports.clock), returns.clone());
-        let ingress = Self::create(|ctx| {
-            ctx.set_mailbox_capacity(MAILBOX);
-            ctx.add_stream(Returned(returned));
-            Self { ports, limits, waiting: 0, returns }
+        let (attend, lines) = mpsc::unbounded_channel();
+        let gate = Gate {
+            clock: Arc::clone(&ports.clock),
+            observer: Arc::clone(&ports.observer),
+            limits,
+            attend: attend.clone(),
+            entropy: Arc::new(AtomicU64::new(entropy)),
+        };
+        Self::create(|ctx| {
+            ctx.add_stream(Lines(lines));
+            Self { ports, limits, attend }
         });
-        Gate { ingress, clock, returns: gate_returns, entropy: Arc::new(AtomicU64::new(entropy)) }
+        gate
     }
 }
 
 impl Gate {
-    /// Gives a report to its device. Waits only when the device is busy and so is the ingress.
-    pub async fn pass(&self, arrived: Arrived) {
+    /// Gives a report to its device. When the device cannot take it now, gives word of when it has: the word is
+    /// dropped if the report is shed instead.
+    #[must_use = "who sent the report waits for it"]
+    pub fn pass(&self, arrived: Arrived) -> Option<oneshot::Receiver<()>> {
         let seed = IdSeed { at: self.clock.now(), entropy: self.draw() };
         let Arrived { device, source, dialect, name, content_type, body, facts, received, ack } = arrived;
         let raw = RawReport { seed, source, dialect, name, content_type, body };
-        let parcel = Box::new(Parcel { raw, facts, received, ack });
-        let Err(parcel) = try_deliver(&device, parcel, &self.returns) else { return };
-        if self.ingress.send(Hold { device, parcel }).await.is_err() {
-            tracing::debug!("a report came when the ingress had gone: the service is stopping");
+        let parcel = Box::new(Parcel { raw, facts, received, ack, place: device.next_place() });
+        let mut waiting = device.waiting();
+        let parcel =
+            if waiting.is_empty() { try_deliver(&device, parcel, &self.attend).err()? } else { parcel };
+        let (taken, word) = oneshot::channel();
+        if waiting.len() >= self.limits.waiting {
+            shed(&*self.observer, &parcel);
+            return Some(word);
         }
+        let first = waiting.is_empty();
+        waiting.push_back(Held { parcel, taken: Some(taken), since: Instant::now() });
+        drop(waiting);
+        if first {
+            attend(&self.attend, &device);
+        }
+        Some(word)
     }
 
     /// The next random number (SplitMix64): ids need to differ, not to be secret.
@@ -102,39 +120,69 @@ impl Gate {
 }
 
 /// A report whose cell could not take it.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Hold {
-    device: Arc<DeviceHandle>,
+#[derive(Debug)]
+pub(crate) struct Held {
     parcel: Box<Parcel>,
-}
-
-impl Handler<Hold> for Ingress {
-    type Result = ();
-
-    fn handle(&mut self, Hold { device, parcel }: Hold, ctx: &mut Self::Context) {
-        self.hold(device, parcel, ctx);
-    }
+    /// Whoever waits for it to be taken.
+    taken: Option<oneshot::Sender<()>>,
+    since: Instant,
 }
 
 impl Actor for Ingress {
     type Context = Context<Self>;
 }
 
-/// Parcels that come back, as a stream.
-struct Returned(mpsc::UnboundedReceiver<(Arc<DeviceHandle>, Box<Parcel>)>);
+/// Devices that have a line, as a stream.
+struct Lines(mpsc::UnboundedReceiver<Arc<DeviceHandle>>);
 
-impl Stream for Returned {
-    type Item = (Arc<DeviceHandle>, Box<Parcel>);
+impl Stream for Lines {
+    type Item = Arc<DeviceHandle>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context_<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_recv(cx)
     }
 }
 
-impl StreamHandler<(Arc<DeviceHandle>, Box<Parcel>)> for Ingress {
-    fn handle(&mut self, (device, parcel): (Arc<DeviceHandle>, Box<Parcel>), ctx: &mut Self::Context) {
-        self.hold(device, parcel, ctx);
+impl StreamHandler<Arc<DeviceHandle>> for Ingress {
+    fn handle(&mut self, device: Arc<DeviceHandle>, ctx: &mut Context<Self>) {
+        let (observer, wait, back) =
+            (Arc::clone(&self.ports.observer), self.limits.wait, self.attend.clone());
+        let attending = async move {
+            while !serve_line(&device, wait, &*observer, &back) {
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        ctx.spawn(attending.into_actor(self));
+    }
+}
+
+/// Gives the cell what it takes of its line, and sheds what has waited too long; says whether the line is empty.
+fn serve_line(device: &Arc<DeviceHandle>, wait: Duration, observer: &dyn Observer, back: &Attend) -> bool {
+    let mut waiting = device.waiting();
+    while let Some(Held { parcel, taken, since }) = waiting.pop_front() {
+        if since.elapsed() > wait {
+            shed(observer, &parcel);
+            continue;
+        }
+        if let Err(parcel) = try_deliver(device, parcel, back) {
+            waiting.push_front(Held { parcel, taken, since });
+            return false;
+        }
+        if let Some(taken) = taken {
+            // The connection may have ended.
+            let _ = taken.send(());
+        }
+    }
+    true
+}
+
+fn shed(observer: &dyn Observer, parcel: &Parcel) {
+    observer.report(parcel.raw.dialect, &parcel.raw.name, Outcome::Shed);
+}
+
+fn attend(to: &Attend, device: &Arc<DeviceHandle>) {
+    if to.send(Arc::clone(device)).is_err() {
+        tracing::debug!("a report came when the ingress had gone: the service is stopping");
     }
 }
 
@@ -171,23 +219,24 @@ pub struct Parcel {
     pub received: Instant,
     /// Told when it is on disk.
     pub ack: Option<oneshot::Sender<()>>,
+    /// Its place among all reports of its device.
+    pub(crate) place: u64,
 }
 
-type Returns = mpsc::UnboundedSender<(Arc<DeviceHandle>, Box<Parcel>)>;
-
-/// A parcel on its way into a cell. If the cell dies before it has taken it, it comes back to the ingress.
+/// A parcel on its way into a cell. If the cell dies before it has taken it, it goes back into the device's line.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Delivery {
     parcel: Option<Box<Parcel>>,
-    /// The device, and where the parcel goes back to; at most a mailbox full of them goes back at a time.
-    back: Option<(Arc<DeviceHandle>, Returns)>,
+    /// The device, and who attends to its line.
+    back: Option<(Arc<DeviceHandle>, Attend)>,
 }
 
 impl Delivery {
-    /// A parcel that is lost with the cell: one that is delivered again after the cell died of it.
+    /// A report that its cell died of, once more: it is lost if the cell dies again.
     #[must_use]
-    pub fn once(parcel: Parcel) -> Self {
+    pub fn once(raw: RawReport, facts: Vec<Fact>) -> Self {
+        let parcel = Parcel { raw, facts, received: Instant::now(), ack: None, place: 0 };
         Self { parcel: Some(Box::new(parcel)), back: None }
     }
 
@@ -199,54 +248,22 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let (Some(parcel), Some((device, returns))) = (self.parcel.take(), self.back.take())
-            && returns.send((device, parcel)).is_err()
-        {
-            tracing::debug!("a report came back when the ingress had gone: the service is stopping");
+        let (Some(parcel), Some((device, back))) = (self.parcel.take(), self.back.take()) else { return };
+        let mut waiting = device.waiting();
+        let first = waiting.is_empty();
+        // Before all that came after it.
+        let at = waiting.partition_point(|held| held.parcel.place < parcel.place);
+        waiting.insert(at, Held { parcel, taken: None, since: Instant::now() });
+        drop(waiting);
+        if first {
+            attend(&back, &device);
         }
     }
 }
 
-impl Ingress {
-    fn shed(&self, parcel: &Parcel) {
-        self.ports.observer.report(parcel.raw.dialect, &parcel.raw.name, Outcome::Shed);
-    }
-
-    /// Waits beside others until its cell takes it, or it has waited too long.
-    fn hold(&mut self, device: Arc<DeviceHandle>, parcel: Box<Parcel>, ctx: &mut Context<Self>) {
-        if self.waiting >= self.limits.waiting {
-            return self.shed(&parcel);
-        }
-        self.waiting += 1;
-        let (wait, returns) = (self.limits.wait, self.returns.clone());
-        let held = async move {
-            let deadline = Instant::now() + wait;
-            let mut parcel = parcel;
-            while Instant::now() < deadline {
-                tokio::time::sleep(RETRY).await;
-                match try_deliver(&device, parcel, &returns) {
-                    Ok(()) => return None,
-                    Err(back) => parcel = back,
-                }
-            }
-            Some(parcel)
-        };
-        ctx.spawn(held.into_actor(self).map(|shed, ingress, _| {
-            ingress.waiting -= 1;
-            if let Some(parcel) = shed {
-                ingress.shed(&parcel);
-            }
-        }));
-    }
-}
-
-fn try_deliver(
-    device: &Arc<DeviceHandle>,
-    parcel: Box<Parcel>,
-    returns: &Returns,
-) -> Result<(), Box<Parcel>> {
+fn try_deliver(device: &Arc<DeviceHandle>, parcel: Box<Parcel>, back: &Attend) -> Result<(), Box<Parcel>> {
     let Some(addr) = device.addr() else { return Err(parcel) };
-    let delivery = Delivery { parcel: Some(parcel), back: Some((Arc::clone(device), returns.clone())) };
+    let delivery = Delivery { parcel: Some(parcel), back: Some((Arc::clone(device), back.clone())) };
     match addr.try_send(delivery) {
         Ok(()) => Ok(()),
         Err(error) => match error.into_inner().take() {

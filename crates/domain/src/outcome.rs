@@ -15,9 +15,9 @@ pub enum Outcome {
     Unadopted,
     /// Its proof failed.
     Unauthorized,
-    /// It could not be read; the answer says where it breaks.
+    /// It could not be read, as the answer says, or its cell died of it twice and it was set aside.
     Malformed,
-    /// The store was stalled for too long.
+    /// Its device sent faster than it could be followed, or the store was stalled for too long.
     Shed,
 }
 
