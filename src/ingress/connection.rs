@@ -101,8 +101,10 @@ impl Drop for Counted {
 /// What the most part of connections is: one report, which is there at once and is answered at once. It needs no task,
 /// no timer and no place in the poll set of its own.
 pub enum First {
-    /// Taken; this is still to be written, and then [`First::part`] says what becomes of it.
+    /// Taken; the answer is still to be written.
     Answer(Box<Answered>),
+    /// Nothing has come yet.
+    Silent(Box<Going>),
     /// Anything else: it goes on as a task.
     Goes(Box<Going>),
     /// It is over.
@@ -111,8 +113,7 @@ pub enum First {
 
 /// A connection whose first report was taken.
 pub struct Answered {
-    stream: mio::net::TcpStream,
-    conversation: Conversation,
+    going: Box<Going>,
     answer: Cow<'static, [u8]>,
     next: Next,
 }
@@ -134,70 +135,39 @@ pub struct Lingering {
     going: Box<Going>,
 }
 
-/// Serves a connection that was just accepted as far as that can be done without waiting.
-pub fn first(stream: mio::net::TcpStream, peer: SocketAddr, front: &Arc<Front>, gate: &Gate) -> First {
-    let source = peer.ip().to_canonical();
-    let mut stream = stream;
-    let Some(counted) = Counted::enter(Arc::clone(front), source) else {
+/// Takes a connection that was just accepted; none when there are too many.
+pub fn open(
+    mut stream: mio::net::TcpStream,
+    peer: SocketAddr,
+    front: &Arc<Front>,
+    gate: &Gate,
+) -> Option<Box<Going>> {
+    let Some(counted) = Counted::enter(Arc::clone(front), peer.ip().to_canonical()) else {
         let refusal = Refusal::new(503, "too many connections; send over fewer at a time");
         // It takes so few bytes at once, or is not there any more.
         let _ = stream.write_all(&answer(None, refusal.status, &refusal.detail, false));
-        return First::Over;
+        return None;
     };
-    let mut conversation = Conversation::new(counted, gate.clone());
-    let slow = |stream, conversation, heard| {
-        First::Goes(Box::new(Going { stream, conversation, heard, lingering: None }))
-    };
-    let mut bytes = [0; FIRST_READ];
-    match stream.read(&mut bytes) {
-        Ok(0) => return First::Over,
-        Ok(read) => conversation.buffer.extend_from_slice(&bytes[..read]),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-        Err(_) => return First::Over,
-    }
-    match framing::next(&mut conversation.buffer, More::May, &front.limits) {
-        Ok(Step::Message(message)) => {
-            let heard = conversation.hear(message);
-            if !heard.pending.is_empty() || !conversation.buffer.is_empty() {
-                return slow(stream, conversation, Some(heard));
-            }
-            match conversation.conclude(&heard, false) {
-                (Some(answer), next) => {
-                    First::Answer(Box::new(Answered { stream, conversation, answer, next }))
-                }
-                (None, _) => slow(stream, conversation, Some(heard)),
-            }
-        }
-        // What is malformed is refused there, from the same bytes.
-        Ok(Step::More(_)) | Err(_) => slow(stream, conversation, None),
-    }
+    let conversation = Conversation::new(counted, gate.clone());
+    Some(Box::new(Going { stream, conversation, heard: None, lingering: None }))
 }
 
 impl Answered {
     /// Writes the answer and shuts our side, if that is how this device is treated.
     pub fn part(self) -> Option<Parted> {
-        let Self { mut stream, conversation, answer, next } = self;
+        let Self { mut going, answer, next } = self;
         // The buffer of a new socket takes a short answer whole; who is gone already needs none.
-        let written = stream.write_all(&answer).is_ok();
-        let (going, lingering) = match next {
-            Next::Close => return None,
-            Next::Continue => (Going { stream, conversation, heard: None, lingering: None }, None),
+        let written = going.stream.write_all(&answer).is_ok();
+        match next {
+            Next::Close => None,
+            Next::Continue => Some(Parted::Goes(going)),
             Next::Linger => {
                 let since = Instant::now();
-                let shut = written && stream.shutdown(Shutdown::Write).is_ok();
-                let lingering = Some(since);
-                let going = Going { stream, conversation, heard: None, lingering };
-                if !shut {
-                    return Some(Parted::Goes(Box::new(going)));
-                }
-                (going, lingering)
+                going.lingering = Some(since);
+                let shut = written && going.stream.shutdown(Shutdown::Write).is_ok();
+                Some(if shut { Parted::Lingers(Lingering { since, going }) } else { Parted::Goes(going) })
             }
-        };
-        let going = Box::new(going);
-        Some(match lingering {
-            Some(since) => Parted::Lingers(Lingering { since, going }),
-            None => Parted::Goes(going),
-        })
+        }
     }
 }
 
@@ -226,6 +196,48 @@ impl Lingering {
 }
 
 impl Going {
+    /// Serves a new connection as far as that can be done without waiting.
+    pub fn first(mut self: Box<Self>) -> First {
+        let mut bytes = [0; FIRST_READ];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => return First::Over,
+            Ok(read) => self.conversation.buffer.extend_from_slice(&bytes[..read]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return First::Silent(self),
+            Err(_) => return First::Over,
+        }
+        let front = Arc::clone(&self.conversation.front);
+        match framing::next(&mut self.conversation.buffer, More::May, &front.limits) {
+            Ok(Step::Message(message)) => {
+                let heard = self.conversation.hear(message);
+                if heard.pending.is_empty()
+                    && self.conversation.buffer.is_empty()
+                    && let (Some(answer), next) = self.conversation.conclude(&heard, false)
+                {
+                    return First::Answer(Box::new(Answered { going: self, answer, next }));
+                }
+                self.heard = Some(heard);
+                First::Goes(self)
+            }
+            // What is malformed is refused there, from the same bytes.
+            Ok(Step::More(_)) | Err(_) => First::Goes(self),
+        }
+    }
+
+    /// Waits for what its first message must wait for, most often the disk. A connection that waits for nothing else
+    /// needs no place in the poll set either.
+    pub async fn settled(mut self: Box<Self>) -> First {
+        if let Some(heard) = &mut self.heard {
+            heard.settle().await;
+            if self.conversation.buffer.is_empty()
+                && let (Some(answer), next) = self.conversation.conclude(heard, false)
+            {
+                self.heard = None;
+                return First::Answer(Box::new(Answered { going: self, answer, next }));
+            }
+        }
+        First::Goes(self)
+    }
+
     /// Serves the connection to its end.
     pub async fn serve(self: Box<Self>, stopping: watch::Receiver<bool>) {
         let Self { stream, conversation, heard, lingering } = *self;
@@ -269,6 +281,17 @@ struct Heard {
     refusal: Option<Refusal>,
     /// What must come to pass before it is answered.
     pending: Vec<Pending>,
+}
+
+impl Heard {
+    /// Waits for what it must wait for.
+    async fn settle(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            if let Err(refusal) = pending.settled().await {
+                self.refusal = Some(refusal);
+            }
+        }
+    }
 }
 
 /// A report that is on its way to its cell, or to the disk.
@@ -415,11 +438,7 @@ impl Conversation {
         mut heard: Heard,
         lingering: &mut Option<Instant>,
     ) -> Next {
-        for pending in std::mem::take(&mut heard.pending) {
-            if let Err(refusal) = pending.settled().await {
-                heard.refusal = Some(refusal);
-            }
-        }
+        heard.settle().await;
         let (answer, mut next) = self.conclude(&heard, lingering.is_some());
         if let Some(answer) = answer
             && !write(stream, &answer).await

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use switchroom_actors::ingress::Gate;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 
 use self::connection::{First, Going, Lingering, Parted};
 use crate::devices::{Registry, UnadoptedSenders};
@@ -90,6 +91,9 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
 
 /// So many connections are accepted before others on this arbiter have their turn.
 const AT_A_TIME: usize = 64;
+/// A new connection on which nothing has come yet is looked at so often, with others having their turn in between,
+/// before it gets a task of its own.
+const LOOKS: u8 = 4;
 /// After so long a connection whose other side has not closed yet gets a task of its own.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
 
@@ -109,27 +113,54 @@ pub async fn accept(
         }
     };
     let mut stop = stopping.clone();
+    // Connections that waited for the disk come back through here; no more than are open.
+    let (closing_to, mut closing) = mpsc::unbounded_channel();
+    let go = |going: Box<Going>| {
+        let (stopping, closing) = (stopping.clone(), closing_to.clone());
+        drop(actix_rt::spawn(async move {
+            let going = match going.settled().await {
+                First::Answer(answered) => match answered.part() {
+                    Some(Parted::Lingers(lingering)) => {
+                        // The listener may have ended; then this connection does too.
+                        return drop(closing.send(lingering));
+                    }
+                    Some(Parted::Goes(going)) => going,
+                    None => return,
+                },
+                First::Goes(going) | First::Silent(going) => going,
+                First::Over => return,
+            };
+            going.serve(stopping).await;
+        }));
+    };
+    // Accepted, and nothing has come yet.
+    let mut silent: Vec<(Box<Going>, u8)> = Vec::new();
     let mut lingering: VecDeque<Lingering> = VecDeque::new();
-    let go = |going: Box<Going>| drop(actix_rt::spawn(going.serve(stopping.clone())));
     loop {
         let look = lingering.front().map(|first| first.since + LOOK_AFTER);
         let ready = tokio::select! {
             biased;
             _ = stop.wait_for(|stopping| *stopping) => break,
-            () = until(look), if look.is_some() => None,
             ready = listener.readable() => Some(ready),
+            () = until(look), if look.is_some() => None,
+            Some(waited) = closing.recv() => {
+                lingering.push_back(waited);
+                None
+            }
+            () = tokio::task::yield_now(), if !silent.is_empty() => None,
         };
+        while let Ok(waited) = closing.try_recv() {
+            lingering.push_back(waited);
+        }
+        let mut fresh = std::mem::take(&mut silent);
         match ready {
             None => {}
             Some(Ok(mut ready)) => {
-                let mut answers = Vec::new();
                 for _ in 0..AT_A_TIME {
                     match ready.try_io(|listener| listener.get_ref().accept()) {
-                        Ok(Ok((stream, peer))) => match connection::first(stream, peer, &front, &gate) {
-                            First::Answer(answered) => answers.push(answered),
-                            First::Goes(going) => go(going),
-                            First::Over => {}
-                        },
+                        Ok(Ok((stream, peer))) => {
+                            fresh.extend(connection::open(stream, peer, &front, &gate).map(|new| (new, 0)));
+                        }
                         Ok(Err(error)) => {
                             // Out of descriptors, most likely: give connections time to end instead of spinning.
                             tracing::warn!(%error, "a connection could not be accepted");
@@ -139,18 +170,27 @@ pub async fn accept(
                         Err(_would_block) => break,
                     }
                 }
-                // Written together: whoever is woken by the first finds the others there.
-                for answered in answers {
-                    match answered.part() {
-                        Some(Parted::Lingers(closing)) => lingering.push_back(closing),
-                        Some(Parted::Goes(going)) => go(going),
-                        None => {}
-                    }
-                }
             }
             Some(Err(error)) => {
                 tracing::error!(%error, "the report listener failed");
                 return;
+            }
+        }
+        let mut answers = Vec::new();
+        for (going, looks) in fresh {
+            match going.first() {
+                First::Answer(answered) => answers.push(answered),
+                First::Silent(going) if looks < LOOKS => silent.push((going, looks + 1)),
+                First::Silent(going) | First::Goes(going) => go(going),
+                First::Over => {}
+            }
+        }
+        // Written together: whoever is woken by the first finds the others there.
+        for answered in answers {
+            match answered.part() {
+                Some(Parted::Lingers(closing)) => lingering.push_back(closing),
+                Some(Parted::Goes(going)) => go(going),
+                None => {}
             }
         }
         let now = Instant::now();
@@ -161,6 +201,7 @@ pub async fn accept(
         }
         tokio::task::yield_now().await;
     }
+    silent.into_iter().map(|(going, _)| going).for_each(go);
     lingering.into_iter().filter_map(Lingering::look).for_each(go);
 }
 
