@@ -69,6 +69,14 @@ pub struct SealedEvent {
     pub envelope: String,
 }
 
+impl SealedEvent {
+    /// An event with its envelope; shared by all who give it out.
+    #[must_use]
+    pub fn new(event: Event) -> Arc<Self> {
+        Arc::new(Self { envelope: event.envelope(), event })
+    }
+}
+
 /// One input with all of its effects: what the store commits in one transaction.
 #[derive(Debug)]
 pub struct Record {
@@ -77,7 +85,7 @@ pub struct Record {
     /// The input. Absent for a repeat, which is not logged again.
     pub entry: Option<Entry>,
     /// Events, in order.
-    pub events: Vec<SealedEvent>,
+    pub events: Vec<Arc<SealedEvent>>,
     /// Calls that ended.
     pub ended_calls: Vec<CallView>,
     /// Records that came in.

@@ -11,9 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::State;
 use super::auth::Caller;
 use super::error::{Problem, ProblemBody};
-use super::feed::{Feed, Item, expired, oldest, parse_cursor};
+use super::feed::{Feed, expired, oldest, parse_cursor};
 use super::filter::{Filter, Wish};
 use super::input::{Params, bad_cursor, limit};
+use crate::storage::Published;
 
 /// The longest wait, in seconds.
 const WAIT_MAX: u32 = 60;
@@ -130,7 +131,7 @@ async fn collect(
     feed: &mut Feed,
     limit: usize,
     deadline: Instant,
-) -> Result<Vec<Item>, Problem> {
+) -> Result<Vec<Published>, Problem> {
     let mut latest = state.services.store.hub().watch();
     let mut ending = state.ending.subscribe();
     let mut items = Vec::new();
@@ -157,15 +158,15 @@ async fn collect(
 }
 
 /// The envelopes are JSON already.
-fn body(items: &[Item], cursor: u64, more: bool) -> String {
-    let length: usize = items.iter().map(|item| item.json().len() + 1).sum();
+fn body(items: &[Published], cursor: u64, more: bool) -> String {
+    let length: usize = items.iter().map(|item| item.json_len() + 1).sum();
     let mut body = String::with_capacity(length + 80);
     body.push_str("{\"items\":[");
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             body.push(',');
         }
-        body.push_str(item.json());
+        item.write_json(&mut body);
     }
     let next = if more { format!("\"{cursor}\"") } else { "null".to_owned() };
     body.push_str(&format!("],\"next_cursor\":{next},\"cursor\":\"{cursor}\"}}"));

@@ -1,43 +1,15 @@
 //! A subscriber's cursor over the one log of events: from memory as far as that reaches back, before that from
 //! the store, in pages, without gap or double. Cursors only go up, and each event has one.
 
-use std::sync::Arc;
-
 use super::State;
 use super::error::{Kind, Problem};
 use super::filter::Filter;
 use super::input::bad_cursor;
 use crate::storage::hub::Tail;
-use crate::storage::{EventQuery, PastEvent, Published, StorageError, block};
+use crate::storage::{EventQuery, Published, StorageError, block};
 
 /// How many events are looked at in one go.
 pub(super) const PAGE: usize = 500;
-
-/// An event that a subscriber gets: its cursor and its envelope.
-pub(super) enum Item {
-    /// From memory, shared by all subscribers.
-    Live(Arc<Published>),
-    /// From the store.
-    Stored(u64, String),
-}
-
-impl Item {
-    /// Its place.
-    pub(super) fn cursor(&self) -> u64 {
-        match self {
-            Self::Live(published) => published.cursor,
-            Self::Stored(cursor, _) => *cursor,
-        }
-    }
-
-    /// Its envelope.
-    pub(super) fn json(&self) -> &str {
-        match self {
-            Self::Live(published) => &published.json,
-            Self::Stored(_, json) => json,
-        }
-    }
-}
 
 /// Why a subscriber does not go on where it asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -131,14 +103,14 @@ impl Feed {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) async fn next(&mut self, state: &State, limit: usize) -> Result<Vec<Item>, StorageError> {
+    pub(super) async fn next(&mut self, state: &State, limit: usize) -> Result<Vec<Published>, StorageError> {
         match state.services.store.hub().after(self.cursor, PAGE) {
             Tail::Events(events) => {
                 let mut items = Vec::new();
                 for published in events {
                     self.cursor = published.cursor;
-                    if self.filter.wants(&published.event) {
-                        items.push(Item::Live(published));
+                    if self.filter.wants(&published.sealed.event) {
+                        items.push(published);
                         if items.len() >= limit {
                             break;
                         }
@@ -150,16 +122,16 @@ impl Feed {
         }
     }
 
-    async fn read_store(&mut self, state: &State, limit: usize) -> Result<Vec<Item>, StorageError> {
+    async fn read_store(&mut self, state: &State, limit: usize) -> Result<Vec<Published>, StorageError> {
         // Everything up to here is committed, so that a query that begins now sees it.
         let latest = state.services.store.hub().latest();
         let query = EventQuery { after: self.cursor, limit: PAGE, device: self.filter.only_device() };
         let (found, reached) = state.services.reader.events(query).await?;
         let mut items = Vec::new();
-        for PastEvent { cursor, kind, json } in found {
-            self.cursor = cursor;
-            if self.filter.wants_stored(kind, &json) {
-                items.push(Item::Stored(cursor, json));
+        for published in found {
+            self.cursor = published.cursor;
+            if self.filter.wants(&published.sealed.event) {
+                items.push(published);
                 if items.len() >= limit {
                     return Ok(items);
                 }

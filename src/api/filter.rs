@@ -1,6 +1,5 @@
 //! Which events a subscriber wants, and may have.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde::Deserialize;
@@ -99,51 +98,11 @@ impl Filter {
             && self.wants_device(&event.device)
             && self.wants_extensions(|set| event_has_extension(&event.data, |number| set.contains(number)))
     }
-
-    /// Is this envelope from the store wanted? Its JSON is only read when the filter asks for what is in it.
-    pub(super) fn wants_stored(&self, kind: EventKind, envelope: &str) -> bool {
-        if !self.wants_kind(kind) {
-            return false;
-        }
-        let by_data = self.devices.is_some()
-            || self.caller.is_scoped()
-            || self.extensions.is_some()
-            || self.caller.extensions().is_some();
-        if !by_data {
-            return true;
-        }
-        let Ok(Envelope { data }) = serde_json::from_str::<Envelope<'_>>(envelope) else {
-            tracing::error!("a stored event cannot be read");
-            return false;
-        };
-        let numbers = || [&data.extension, &data.from, &data.to].into_iter().flatten();
-        DeviceId::new(&data.device).is_ok_and(|device| self.wants_device(&device))
-            && self.wants_extensions(|set| numbers().any(|number| set.contains(number.as_ref())))
-    }
 }
 
 /// The kind without the prefix that it has in an envelope's `type`.
 fn plain(pattern: &str) -> &str {
     pattern.strip_prefix("switchroom.").unwrap_or(pattern)
-}
-
-/// What a filter reads of an envelope.
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    data: Data<'a>,
-}
-
-#[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(borrow)]
-    device: Cow<'a, str>,
-    #[serde(borrow, default)]
-    extension: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    from: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    to: Option<Cow<'a, str>>,
 }
 
 #[cfg(test)]

@@ -19,10 +19,11 @@ use tokio::time::Instant;
 use super::State;
 use super::auth::Caller;
 use super::error::{Problem, ProblemBody};
-use super::feed::{Feed, Item, Reset};
+use super::feed::{Feed, Reset};
 use super::filter::Filter;
 use super::input::Params;
 use super::subscriber::{Next, Place, StreamQuery, Subscriber};
+use crate::storage::Published;
 
 /// How often a quiet stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -91,12 +92,14 @@ fn chunks(subscriber: Subscriber, first: Bytes) -> impl Stream<Item = Result<Byt
 }
 
 /// An envelope is one line: JSON has no line ends of its own.
-fn chunk(items: &[Item]) -> Bytes {
-    let length: usize = items.iter().map(|item| item.json().len() + 40).sum();
+fn chunk(items: &[Published]) -> Bytes {
+    let length: usize = items.iter().map(|item| item.json_len() + 40).sum();
     let mut text = String::with_capacity(length);
     for item in items {
         // A String takes whatever is written.
-        let _ = write!(text, "id: {}\ndata: {}\n\n", item.cursor(), item.json());
+        let _ = write!(text, "id: {}\ndata: ", item.cursor);
+        item.write_json(&mut text);
+        text.push_str("\n\n");
     }
     text.into()
 }

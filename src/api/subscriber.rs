@@ -16,9 +16,9 @@ use utoipa::IntoParams;
 
 use super::State;
 use super::error::{Kind, Problem};
-use super::feed::{Feed, Item, PAGE};
+use super::feed::{Feed, PAGE};
 use super::filter::Wish;
-use crate::storage::StorageError;
+use crate::storage::{Published, StorageError};
 
 /// How often a subscriber's token is looked at again.
 const CHECK: Duration = Duration::from_secs(9);
@@ -87,7 +87,7 @@ impl Drop for Place {
 /// What a subscriber comes to.
 pub(super) enum Next {
     /// These are wanted.
-    Items(Vec<Item>),
+    Items(Vec<Published>),
     /// Nothing for this long.
     Quiet,
     /// The service is stopping, and everything was given.

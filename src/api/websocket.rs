@@ -26,10 +26,11 @@ use tokio::time::{Instant, timeout};
 use super::State;
 use super::auth::Caller;
 use super::error::{Kind, Problem, ProblemBody};
-use super::feed::{Feed, Item, Reset};
+use super::feed::{Feed, Reset};
 use super::filter::{Filter, Wish};
 use super::input::Params;
 use super::subscriber::{Next, Place, StreamQuery, Subscriber};
+use crate::storage::Published;
 
 /// How often the server pings.
 const PING: Duration = Duration::from_secs(15);
@@ -154,9 +155,11 @@ impl Connection {
         }
     }
 
-    async fn give(&mut self, items: &[Item]) -> Result<(), End> {
+    async fn give(&mut self, items: &[Published]) -> Result<(), End> {
         for item in items {
-            self.say(item.json().to_owned()).await?;
+            let mut text = String::with_capacity(item.json_len());
+            item.write_json(&mut text);
+            self.say(text).await?;
         }
         Ok(())
     }

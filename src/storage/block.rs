@@ -10,17 +10,19 @@
 //! a block knows its first ones.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
-use switchroom_actors::ports::{Entry, RawReport};
-use switchroom_domain::event::EventKind;
-use switchroom_domain::id::IdSeed;
+use switchroom_actors::ports::{Entry, RawReport, SealedEvent};
+use switchroom_domain::event::{Event, EventKind};
+use switchroom_domain::id::{DeviceId, EventId, IdSeed};
 use switchroom_domain::time::Timestamp;
 
-use super::StorageError;
 use super::tables::Row;
+use super::{Published, StorageError};
 
 /// Below this size compressing gains nothing.
 const WORTH_PACKING: usize = 512;
@@ -73,15 +75,54 @@ pub struct LoggedReport<'a> {
     pub body: &'a [u8],
 }
 
-/// An event, as it was published.
+/// An event. What it says is kept in MessagePack with the names of its fields, so that later versions, which may know
+/// more fields, read it; its envelope is made again when it is read.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LoggedEvent<'a> {
     /// The device's key.
     pub device: i64,
+    /// Its id.
+    pub id: [u8; 16],
     /// Its kind, by name.
     pub kind: &'a str,
-    /// Its envelope without the cursor.
-    pub envelope: &'a str,
+    /// Its time.
+    pub at: i64,
+    /// The device's count.
+    pub sequence: u64,
+    /// What it is about.
+    pub subject: &'a str,
+    /// What it says.
+    pub data: Cow<'a, serde_bytes::Bytes>,
+}
+
+impl<'a> LoggedEvent<'a> {
+    fn new(device: i64, event: &'a Event) -> Result<Self, StorageError> {
+        let data = rmp_serde::to_vec_named(&event.data)
+            .map_err(|error| StorageError::Corrupt(format!("an event cannot be packed: {error}")))?;
+        Ok(Self {
+            device,
+            id: event.id.0.into_bytes(),
+            kind: event.kind.as_str(),
+            at: event.at.0,
+            sequence: event.sequence,
+            subject: &event.subject,
+            data: Cow::Owned(serde_bytes::ByteBuf::from(data)),
+        })
+    }
+
+    fn event(&self, device: DeviceId) -> Result<Event, StorageError> {
+        let corrupt = |what: String| StorageError::Corrupt(format!("an event cannot be read: {what}"));
+        Ok(Event {
+            id: EventId(uuid::Uuid::from_bytes(self.id)),
+            device,
+            kind: EventKind::parse(self.kind)
+                .ok_or_else(|| corrupt(format!("its kind {:?} is not known here", self.kind)))?,
+            at: Timestamp(self.at),
+            sequence: self.sequence,
+            subject: self.subject.into(),
+            data: rmp_serde::from_slice(&self.data).map_err(|error| corrupt(error.to_string()))?,
+        })
+    }
 }
 
 impl<'a> Block<'a> {
@@ -101,6 +142,15 @@ impl<'a> Block<'a> {
             }
         };
         self.reports.push(Logged { device, at: seed.at.0, entropy: seed.entropy, report });
+    }
+
+    /// Adds an event.
+    ///
+    /// # Errors
+    /// When it has no packed form.
+    pub fn announce(&mut self, device: i64, event: &'a Event) -> Result<(), StorageError> {
+        self.events.push(LoggedEvent::new(device, event)?);
+        Ok(())
     }
 
     fn packed(&self) -> Result<Vec<u8>, StorageError> {
@@ -220,17 +270,6 @@ pub fn oldest(connection: &Connection) -> Result<u64, StorageError> {
     Ok(first.map_or(0, |before| u64::try_from(before).unwrap_or(0)))
 }
 
-/// An event of the past.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastEvent {
-    /// Its place.
-    pub cursor: u64,
-    /// Its kind.
-    pub kind: EventKind,
-    /// Its envelope with the cursor.
-    pub json: String,
-}
-
 /// How many blocks one question looks into.
 const BLOCKS_AT_A_TIME: usize = 256;
 
@@ -244,7 +283,8 @@ pub fn events(
     after: u64,
     device: Option<i64>,
     limit: usize,
-) -> Result<(Vec<PastEvent>, Option<u64>), StorageError> {
+) -> Result<(Vec<Published>, Option<u64>), StorageError> {
+    let mut names = HashMap::new();
     let mut statement = connection.prepare_cached(
         "SELECT last_event - events + 1, last_event, devices, body FROM log WHERE last_event > ? ORDER BY last_event",
     )?;
@@ -265,11 +305,11 @@ pub fn events(
                 if found.len() == limit {
                     return Ok((found, Some(cursor - 1)));
                 }
-                let kind = EventKind::parse(event.kind).ok_or_else(|| {
-                    StorageError::Corrupt(format!("an event of unknown kind {:?}", event.kind))
-                })?;
-                let json = switchroom_domain::event::with_cursor(event.envelope, cursor);
-                found.push(PastEvent { cursor, kind, json });
+                let name = match names.entry(event.device) {
+                    Slot::Occupied(known) => known.into_mut(),
+                    Slot::Vacant(new) => new.insert(device_of(connection, event.device)?),
+                };
+                found.push(Published { cursor, sealed: SealedEvent::new(event.event(name.clone())?) });
             }
         }
         if looked >= BLOCKS_AT_A_TIME {
@@ -277,6 +317,13 @@ pub fn events(
         }
     }
     Ok((found, None))
+}
+
+fn device_of(connection: &Connection, key: i64) -> Result<DeviceId, StorageError> {
+    let id: String = connection
+        .prepare_cached("SELECT id FROM device WHERE key = ?")?
+        .query_row(params![key], |row| row.get(0))?;
+    DeviceId::new(id).map_err(|error| StorageError::Corrupt(error.to_string()))
 }
 
 fn read<'a>(body: &'a [u8]) -> Result<Block<'a>, StorageError> {
@@ -352,10 +399,16 @@ pub(super) fn rows_after(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use switchroom_domain::event::EventData;
+    use switchroom_domain::id::ReportId;
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().expect("a database");
         connection.execute_batch(include_str!("schema.sql")).expect("its tables");
+        for key in 1..4 {
+            let sql = "INSERT INTO device (key, id, settings, created_at) VALUES (?1, 'd' || ?1, '{}', 0)";
+            connection.execute(sql, [key]).expect("a device");
+        }
         connection
     }
 
@@ -383,12 +436,13 @@ mod tests {
                     reports.push((*device, body.clone()));
                     (*device, report(reports.len() as u64, body))
                 }).collect();
+                let told = event();
                 let mut packed = Block::default();
                 for ((device, entry), (_, body, count)) in entries.iter().zip(block) {
                     packed.add(*device, entry);
                     for _ in 0..*count {
                         events.push((*device, body.clone()));
-                        packed.events.push(LoggedEvent { device: *device, kind: "call.ended", envelope: body });
+                        packed.announce(*device, &told).expect("it can be packed");
                     }
                 }
                 let transaction = connection.transaction().expect("a transaction");
@@ -435,20 +489,52 @@ mod tests {
         }
     }
 
+    fn event() -> Event {
+        Event {
+            id: EventId(uuid::Uuid::from_u128(7)),
+            device: DeviceId::new("d1").expect("a device id"),
+            kind: EventKind::CallEnded,
+            at: Timestamp(1_795_264_245_123),
+            sequence: 9,
+            subject: "calls/7".into(),
+            data: EventData {
+                from: Some("13012345678".into()),
+                talk_seconds: Some(1.5),
+                timed_out: true,
+                report: Some(ReportId(uuid::Uuid::from_u128(8))),
+                ..EventData::default()
+            },
+        }
+    }
+
     fn events_of(connection: &Connection, after: u64, device: Option<i64>) -> (Vec<u64>, Option<u64>) {
         let (found, next) = events(connection, after, device, 3).expect("it is read");
-        for event in &found {
-            assert!(event.json.contains(&format!("\"{}\"", event.cursor)));
-        }
         (found.into_iter().map(|event| event.cursor).collect(), next)
     }
 
     #[test]
+    fn an_event_reads_as_it_was() {
+        let mut connection = database();
+        let (written, timer) = (event(), Entry::Timer(IdSeed { at: Timestamp(1), entropy: 1 }));
+        let mut block = Block::default();
+        block.add(1, &timer);
+        block.announce(1, &written).expect("it can be packed");
+        let transaction = connection.transaction().expect("a transaction");
+        block.write(&transaction, 1, 1).expect("it is written");
+        transaction.commit().expect("it is committed");
+        let (found, _) = events(&connection, 0, None, 9).expect("it is read");
+        assert_eq!(found[0].sealed.event, written);
+        assert_eq!(found[0].sealed.envelope, written.envelope());
+    }
+
+    #[test]
     fn a_block_of_like_events_is_small() {
-        let envelope =
-            "{\"specversion\":\"1.0\",\"source\":\"/devices/sim-1\",\"data\":{\"device\":\"sim-1\"}}";
-        let events = (0..50).map(|_| LoggedEvent { device: 1, kind: "call.ended", envelope }).collect();
-        let packed = Block { events, ..Block::default() }.packed().expect("it is packed");
+        let told = event();
+        let mut block = Block::default();
+        for _ in 0..50 {
+            block.announce(1, &told).expect("it can be packed");
+        }
+        let packed = block.packed().expect("it is packed");
         assert!(packed.len() < 400, "{}", packed.len());
     }
 }

@@ -6,27 +6,39 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
 
-use switchroom_domain::event::{Event, with_cursor};
+use switchroom_actors::ports::SealedEvent;
+use switchroom_domain::event::write_with_cursor;
 use tokio::sync::watch;
 
 /// How many events stay in memory: a second's worth at full speed, minutes' worth in an ordinary house.
 const KEPT: usize = 16_384;
 
 /// An event that is committed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Published {
     /// Its place in commit order.
     pub cursor: u64,
     /// The event.
-    pub event: Event,
-    /// Its envelope with the cursor, as every stream gives it.
-    pub json: String,
+    pub sealed: Arc<SealedEvent>,
+}
+
+impl Published {
+    /// Writes its envelope with the cursor, as every stream gives it.
+    pub fn write_json(&self, out: &mut String) {
+        write_with_cursor(out, &self.sealed.envelope, self.cursor);
+    }
+
+    /// About how long its JSON is; never too short.
+    #[must_use]
+    pub fn json_len(&self) -> usize {
+        self.sealed.envelope.len() + 40
+    }
 }
 
 /// The hub; see the module.
 #[derive(Debug)]
 pub struct Hub {
-    tail: RwLock<VecDeque<Arc<Published>>>,
+    tail: RwLock<VecDeque<Published>>,
     latest: watch::Sender<u64>,
 }
 
@@ -34,7 +46,7 @@ pub struct Hub {
 #[derive(Debug)]
 pub enum Tail {
     /// These come next; none when it has seen everything.
-    Events(Vec<Arc<Published>>),
+    Events(Vec<Published>),
     /// The memory does not reach back so far: read the store.
     TooOld,
 }
@@ -47,20 +59,18 @@ impl Hub {
     }
 
     /// Publishes events that were just committed; their cursors go on from the last ones without a hole.
-    pub fn publish(&self, events: Vec<(u64, Event, String)>) {
-        let Some((last, ..)) = events.last() else { return };
-        let last = *last;
+    pub fn publish(&self, events: Vec<Published>) {
+        let Some(last) = events.last().map(|last| last.cursor) else { return };
+        let mut dropped = Vec::new();
         {
             let mut tail = self.tail.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            for (cursor, event, envelope) in events {
-                if tail.len() >= KEPT {
-                    tail.pop_front();
-                }
-                let json = with_cursor(&envelope, cursor);
-                tail.push_back(Arc::new(Published { cursor, event, json }));
-            }
+            tail.extend(events);
+            let surplus = tail.len().saturating_sub(KEPT);
+            dropped.extend(tail.drain(..surplus));
         }
         self.latest.send_replace(last);
+        // Freed after everyone was told.
+        drop(dropped);
     }
 
     /// The cursor of the last event.
@@ -94,11 +104,11 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use switchroom_domain::event::{EventData, EventKind};
+    use switchroom_domain::event::{Event, EventData, EventKind};
     use switchroom_domain::id::{DeviceId, EventId, IdSeed, Minter};
     use switchroom_domain::time::Timestamp;
 
-    fn events(from: u64, to: u64) -> Vec<(u64, Event, String)> {
+    fn events(from: u64, to: u64) -> Vec<Published> {
         let event = |cursor| {
             let id = EventId(Minter::new(IdSeed { at: Timestamp(1), entropy: cursor }).mint());
             let event = Event {
@@ -110,7 +120,7 @@ mod tests {
                 subject: "x".into(),
                 data: EventData::default(),
             };
-            (cursor, event.clone(), event.envelope())
+            Published { cursor, sealed: SealedEvent::new(event) }
         };
         (from..=to).map(event).collect()
     }
@@ -119,7 +129,7 @@ mod tests {
     fn a_subscriber_gets_what_comes_after_its_cursor() {
         let hub = Hub::new(10);
         let cursors = |tail| match tail {
-            Tail::Events(events) => events.iter().map(|e: &Arc<Published>| e.cursor).collect::<Vec<_>>(),
+            Tail::Events(events) => events.iter().map(|e: &Published| e.cursor).collect::<Vec<_>>(),
             Tail::TooOld => vec![0],
         };
         assert!(cursors(hub.after(10, 9)).is_empty());

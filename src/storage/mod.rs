@@ -14,7 +14,6 @@ pub mod tables;
 pub mod tokens;
 pub mod writer;
 
-pub use block::PastEvent;
 pub use hub::{Hub, Published};
 pub use reader::{CdrQuery, EventQuery, Reader};
 pub use sqlite::open;

@@ -9,9 +9,8 @@ use switchroom_actors::ports::{Entry, LoadedCell};
 use switchroom_domain::id::{CallId, DeviceId};
 use switchroom_domain::view::{CallView, CdrView};
 
-use super::block::{self, PastEvent};
 use super::writer::Settler;
-use super::{StorageError, sqlite};
+use super::{Published, StorageError, block, sqlite};
 
 /// A small pool of read-only connections.
 #[derive(Clone)]
@@ -95,7 +94,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn events(&self, query: EventQuery) -> Result<(Vec<PastEvent>, Option<u64>), StorageError> {
+    pub async fn events(&self, query: EventQuery) -> Result<(Vec<Published>, Option<u64>), StorageError> {
         self.query(move |connection| {
             let device = match &query.device {
                 None => None,

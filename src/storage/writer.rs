@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use switchroom_actors::ports::{Entry, Full, LoadedCell, Record, SealedEvent, Store, StoreError};
+use switchroom_actors::ports::{Entry, Full, LoadedCell, Record, Store, StoreError};
 use switchroom_actors::supervision::Applying;
-use switchroom_domain::event::Event;
 use switchroom_domain::id::DeviceId;
 use tokio::sync::{Notify, oneshot};
 
-use super::block::{self, Block, LoggedEvent};
+use super::block::{self, Block};
 use super::tables::{self, Row};
-use super::{Hub, StorageError, reader, sqlite};
+use super::{Hub, Published, StorageError, reader, sqlite};
 use crate::metrics::Metrics;
 
 /// Records that may wait for a commit. At full speed a few seconds' worth; beyond it senders wait.
@@ -25,6 +24,9 @@ const CAPACITY: usize = 16_384;
 /// Two commits are at least this far apart unless many records wait: it makes batches, and is far below what
 /// a subscriber may notice.
 const SPACING: Duration = Duration::from_micros(2000);
+/// With so many records in the last commit more is gained by larger batches than lost by the wait.
+const CROWD: usize = 24;
+const CROWDED: Duration = Duration::from_micros(5000);
 /// So many waiting records are committed without regard to the spacing.
 const BATCH: usize = 512;
 /// So many records make a block at most: what is read again at a time stays small.
@@ -101,6 +103,7 @@ impl SqliteStore {
             place,
             rows: Vec::new(),
             rows_since: Instant::now(),
+            last_batch: 0,
             hub: Arc::clone(&hub),
             shared: Arc::clone(&shared),
             metrics,
@@ -273,6 +276,8 @@ struct Writer {
     /// What is in the log and not in its table yet, and since when.
     rows: Vec<Row>,
     rows_since: Instant,
+    /// How many records the last commit had.
+    last_batch: usize,
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
@@ -281,7 +286,7 @@ struct Writer {
 /// What is to be done once a batch is committed.
 #[derive(Default)]
 struct AfterCommit {
-    events: Vec<(u64, Event, String)>,
+    events: Vec<Published>,
     received: Vec<(&'static str, Instant)>,
     acks: Vec<oneshot::Sender<()>>,
     cdrs: Vec<switchroom_domain::Text>,
@@ -339,7 +344,8 @@ impl Writer {
                 self.shared.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
             };
         }
-        let spacing = SPACING.saturating_sub(last_commit.elapsed());
+        let spacing = if self.last_batch < CROWD { SPACING } else { CROWDED };
+        let spacing = spacing.saturating_sub(last_commit.elapsed());
         if !spacing.is_zero() && queue.jobs.len() < BATCH && !queue.stopping {
             drop(queue);
             std::thread::sleep(spacing);
@@ -354,6 +360,7 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
+        self.last_batch = batch.len();
         let began = Instant::now();
         let mut wait = Duration::from_millis(10);
         let after = loop {
@@ -373,8 +380,8 @@ impl Writer {
         }
         drop(health);
         self.metrics.store_commit_seconds.observe(began.elapsed().as_secs_f64());
-        for (_, event, _) in &after.events {
-            self.metrics.on_event(event);
+        for published in &after.events {
+            self.metrics.on_event(&published.sealed.event);
         }
         for kind in &after.cdrs {
             self.metrics.on_cdr(kind);
@@ -434,7 +441,7 @@ fn after_commit(batch: &mut [Box<Record>], first: i64) -> AfterCommit {
     for record in batch {
         for sealed in std::mem::take(&mut record.events) {
             cursor += 1;
-            after.events.push((cursor, sealed.event, sealed.envelope));
+            after.events.push(Published { cursor, sealed });
         }
         if let Some(Entry::Report(raw)) = &record.entry {
             after.received.push((raw.dialect, record.received));
@@ -462,9 +469,9 @@ fn write_batch(
                 place.report += 1;
                 block.add(device, entry);
             }
-            for SealedEvent { event, envelope } in &record.events {
+            for sealed in &record.events {
                 place.event += 1;
-                block.events.push(LoggedEvent { device, kind: event.kind.as_str(), envelope });
+                block.announce(device, &sealed.event)?;
             }
             for stored in &record.cdrs {
                 block.rows.push(Row::cdr(device, stored)?);

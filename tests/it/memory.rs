@@ -201,7 +201,7 @@ async fn the_loss_of_the_process_loses_no_answered_record() {
         .await
         .expect("it reads");
     let id = first.iter().find_map(|past| {
-        let event: serde_json::Value = serde_json::from_str(&past.json).ok()?;
+        let event: serde_json::Value = serde_json::from_str(&past.sealed.envelope).ok()?;
         event["data"]["call"]
             .as_str()
             .filter(|_| event["type"] == "switchroom.call.ringing")

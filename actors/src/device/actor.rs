@@ -150,10 +150,9 @@ impl Device {
         ack: Option<tokio::sync::oneshot::Sender<()>>,
         ctx: &mut Context<Self>,
     ) {
-        let seal = |event: switchroom_domain::event::Event| SealedEvent { envelope: event.envelope(), event };
         let duplicate = effects.duplicate;
         self.cell.borrow_mut().settle(&effects);
-        let events = effects.events.into_iter().map(seal).collect();
+        let events = effects.events.into_iter().map(SealedEvent::new).collect();
         let outcome = if duplicate { Outcome::Duplicate } else { Outcome::Accepted };
         let observer = Arc::clone(&self.cell.borrow().ports.observer);
         self.death.report(|raw| observer.report(raw.dialect, &raw.name, outcome));

@@ -1,6 +1,6 @@
 //! Events: what changed, as everyone outside is told of it. One envelope everywhere: CloudEvents 1.0 JSON.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -258,7 +258,7 @@ impl Serialize for Source<'_> {
 
 impl Event {
     /// The CloudEvents envelope as JSON, without its `cursor`: that is only known once it is committed, and
-    /// is put in front by [`with_cursor`].
+    /// is put in front by [`write_with_cursor`].
     ///
     /// # Panics
     /// Never: every field has a JSON form, and a `String` takes whatever is written.
@@ -284,11 +284,13 @@ impl Event {
     }
 }
 
-/// Puts a cursor into an envelope: `{"cursor":"17",` and the rest.
-#[must_use]
-pub fn with_cursor(envelope: &str, cursor: u64) -> String {
-    let rest = envelope.strip_prefix('{').unwrap_or(envelope);
-    format!("{{\"cursor\":\"{cursor}\",{rest}")
+/// Writes an envelope with its cursor: `{"cursor":"17",` and the rest.
+pub fn write_with_cursor(out: &mut String, envelope: &str, cursor: u64) {
+    out.push_str("{\"cursor\":\"");
+    // A String takes whatever is written.
+    let _ = write!(out, "{cursor}");
+    out.push_str("\",");
+    out.push_str(envelope.strip_prefix('{').unwrap_or(envelope));
 }
 
 #[cfg(test)]
@@ -322,8 +324,9 @@ mod tests {
                 ..EventData::default()
             },
         };
-        let json: serde_json::Value =
-            serde_json::from_str(&with_cursor(&event.envelope(), 17)).expect("valid JSON");
+        let mut text = String::new();
+        write_with_cursor(&mut text, &event.envelope(), 17);
+        let json: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
         assert_eq!(json["cursor"], "17");
         assert_eq!(json["source"], "/devices/sim-1");
         assert_eq!(json["type"], "switchroom.extension.state_changed");

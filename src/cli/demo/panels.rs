@@ -182,7 +182,7 @@ fn draw_events(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
     let shown = usize::from(area.height.saturating_sub(1));
     let skipped = snapshot.events.len().saturating_sub(shown);
     let lines: Vec<Line<'_>> =
-        snapshot.events.iter().skip(skipped).map(|published| event_line(&published.event)).collect();
+        snapshot.events.iter().skip(skipped).map(|published| event_line(&published.sealed.event)).collect();
     frame.render_widget(Paragraph::new(lines).block(panel("Events ".to_owned())), area);
 }
 

@@ -1,7 +1,6 @@
 //! What the live view shows, gathered from the running server a few times a second.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use switchroom_actors::device::messages::{GetCalls, GetExtensions, GetGroups, GetStatus};
@@ -56,7 +55,7 @@ pub(super) struct Snapshot {
     pub(super) calls: Vec<CallView>,
     pub(super) queues: Vec<QueueLine>,
     /// The last events, the latest last.
-    pub(super) events: VecDeque<Arc<Published>>,
+    pub(super) events: VecDeque<Published>,
     pub(super) reports: f64,
     pub(super) reports_per_second: f64,
     pub(super) events_per_second: f64,
