@@ -22,7 +22,8 @@ pub fn open(path: &Path) -> Result<Connection, StorageError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    // Another thread copies the log into the database; see the writer.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // The writer appends: a large cache would only be swept at every commit.
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -58,4 +59,23 @@ pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(connection)
+}
+
+/// A connection for [`checkpoint`] beside the writer.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn open_copier(path: &Path) -> Result<Connection, StorageError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+/// Copies what can be copied of the write-ahead log into the database, without keeping anybody from writing. Gives how
+/// many pages the log has.
+///
+/// # Errors
+/// When the files cannot be read or written.
+pub fn checkpoint(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
 }

@@ -12,6 +12,9 @@ use switchroom_domain::view::CallView;
 
 use super::{StorageError, block};
 
+/// How many rows are written at a time after a crash.
+const AT_A_TIME: usize = 1024;
+
 /// A row that is to be written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Row {
@@ -107,7 +110,11 @@ fn to_json(value: &impl Serialize) -> Result<String, StorageError> {
 ///
 /// # Errors
 /// When the database refuses it.
-pub fn write(connection: &mut Connection, rows: &[Row], reach: i64) -> Result<(), StorageError> {
+pub fn write<'a>(
+    connection: &mut Connection,
+    rows: impl Iterator<Item = &'a Row>,
+    reach: i64,
+) -> Result<(), StorageError> {
     let transaction = connection.transaction()?;
     for row in rows {
         row.write(&transaction)?;
@@ -128,9 +135,14 @@ pub fn catch_up(connection: &mut Connection) -> Result<(), StorageError> {
         .query_row("SELECT value FROM meta WHERE key = 'tables_reach'", [], |row| row.get(0))
         .optional()?;
     let mut reach = reach.and_then(|reach| reach.parse().ok()).unwrap_or(0);
-    while let Some((last_report, rows)) = block::rows_after(connection, reach)? {
-        write(connection, &rows, last_report)?;
+    let mut waiting = Vec::new();
+    while let Some((last_report, mut rows)) = block::rows_after(connection, reach)? {
         reach = last_report;
+        waiting.append(&mut rows);
+        if waiting.len() >= AT_A_TIME {
+            write(connection, waiting.iter(), reach)?;
+            waiting.clear();
+        }
     }
-    Ok(())
+    write(connection, waiting.iter(), reach)
 }

@@ -1,7 +1,7 @@
 //! The writer: one thread that commits whatever has come since its last commit, in one transaction, and then
 //! publishes it. The more comes in, the larger the batches: the cost of a commit is shared by all in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -24,8 +24,9 @@ const CAPACITY: usize = 16_384;
 /// Two commits are at least this far apart unless many records wait: it makes batches, and is far below what
 /// a subscriber may notice.
 const SPACING: Duration = Duration::from_micros(2000);
-/// With so many records in the last commit more is gained by larger batches than lost by the wait.
-const CROWD: usize = 24;
+/// At this rate (records a second) more is gained by larger batches than lost by a longer wait.
+const CROWD: f64 = 10_000.0;
+/// How far apart commits are then.
 const CROWDED: Duration = Duration::from_micros(5000);
 /// So many waiting records are committed without regard to the spacing.
 const BATCH: usize = 512;
@@ -33,8 +34,16 @@ const BATCH: usize = 512;
 const BLOCK: usize = 512;
 /// So long calls and records wait for being written into their tables, unless there are many or they are asked for.
 const SETTLE: Duration = Duration::from_millis(500);
+/// So many rows are written into their tables at a time: a commit waits no longer than that takes.
+const SLICE: usize = 64;
 /// So many rows are written without waiting longer.
 const ROWS: usize = 8192;
+/// After so many reports without anything for the tables it is noted how far they reach.
+const FAR: i64 = 100_000;
+/// How often what the write-ahead log holds is copied into the database.
+const CHECKPOINT: Duration = Duration::from_millis(500);
+/// Pages in the write-ahead log at which the writer pauses for the rest to be copied, so that it begins anew.
+const LONG_LOG: i64 = 8192;
 /// A reader waits no longer than this for the tables to be brought up to date, and then reads what is there.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -43,6 +52,8 @@ enum Job {
     Record(Box<Record>),
     /// Brings the tables up to date, and tells so.
     Settle(oneshot::Sender<()>),
+    /// Copies what is left of the write-ahead log.
+    Checkpoint,
     /// Runs on the writer's connection, in its order.
     Run(Box<dyn FnOnce(&mut Connection) + Send>),
 }
@@ -56,6 +67,7 @@ struct Queue {
 struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
+    stopped: Condvar,
     room: Arc<Notify>,
     /// When the writer last finished a commit, and whether it failed: for readiness.
     health: Mutex<Health>,
@@ -75,7 +87,7 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
     path: PathBuf,
     hub: Arc<Hub>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,24 +107,25 @@ impl SqliteStore {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             filled: Condvar::new(),
+            stopped: Condvar::new(),
             room: Arc::new(Notify::new()),
             health: Mutex::new(Health { busy_since: None, error: None }),
         });
         let writer = Writer {
             connection,
             place,
-            rows: Vec::new(),
+            rows: VecDeque::new(),
             rows_since: Instant::now(),
-            last_batch: 0,
+            reach: 0,
+            rate: 0.0,
             hub: Arc::clone(&hub),
             shared: Arc::clone(&shared),
             metrics,
         };
-        let thread = std::thread::Builder::new()
-            .name("store-writer".into())
-            .spawn(move || writer.run())
-            .map_err(|error| StorageError::File { path: "store-writer thread".into(), error })?;
-        Ok(Arc::new(Self { shared, path: path.to_owned(), hub, thread: Mutex::new(Some(thread)) }))
+        let copier = Copier { connection: sqlite::open_copier(path)?, shared: Arc::clone(&shared) };
+        let threads =
+            vec![spawn("store-writer", move || writer.run())?, spawn("store-copier", move || copier.run())?];
+        Ok(Arc::new(Self { shared, path: path.to_owned(), hub, threads: Mutex::new(threads) }))
     }
 
     /// Where committed events are published.
@@ -159,10 +172,11 @@ impl SqliteStore {
     pub fn stop(&self) {
         lock(&self.shared.queue).stopping = true;
         self.shared.filled.notify_one();
-        if let Some(thread) = lock(&self.thread).take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the store's writer had died");
+        self.shared.stopped.notify_one();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store had died");
+            }
         }
     }
 }
@@ -241,6 +255,45 @@ impl Store for SqliteStore {
     }
 }
 
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StorageError> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(|error| StorageError::File { path: format!("the thread {name}"), error })
+}
+
+/// Copies the write-ahead log into the database beside the writer, which would stand still meanwhile if it did this
+/// itself. While commits go on it never comes to the very end, so once the log is long the writer does the rest.
+struct Copier {
+    connection: Connection,
+    shared: Arc<Shared>,
+}
+
+impl Copier {
+    fn run(self) {
+        loop {
+            let queue = lock(&self.shared.queue);
+            let (queue, _) = self
+                .shared
+                .stopped
+                .wait_timeout_while(queue, CHECKPOINT, |queue| !queue.stopping)
+                .unwrap_or_else(PoisonError::into_inner);
+            let stopping = queue.stopping;
+            drop(queue);
+            if stopping {
+                return;
+            }
+            match sqlite::checkpoint(&self.connection) {
+                Ok(pages) if pages > LONG_LOG => self.shared.push(Job::Checkpoint),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the write-ahead log could not be copied into the database")
+                }
+            }
+        }
+    }
+}
+
 /// Where the next rows go.
 #[derive(Debug)]
 struct Place {
@@ -273,11 +326,13 @@ impl Place {
 struct Writer {
     connection: Connection,
     place: Place,
-    /// What is in the log and not in its table yet, and since when.
-    rows: Vec<Row>,
+    /// What is in the log and not in its table yet, each with the last report of its block, and since when.
+    rows: VecDeque<(i64, Row)>,
     rows_since: Instant,
-    /// How many records the last commit had.
-    last_batch: usize,
+    /// The tables hold everything of the log up to this report, by what was noted last.
+    reach: i64,
+    /// Records a second, by the last commit.
+    rate: f64,
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
@@ -296,7 +351,7 @@ impl Writer {
     fn run(mut self) {
         let mut last_commit = Instant::now();
         loop {
-            let Some(jobs) = self.wait(last_commit) else { return self.settle() };
+            let Some(jobs) = self.wait(last_commit) else { return self.settle(usize::MAX) };
             self.shared.room.notify_waiters();
             lock(&self.shared.health).busy_since = Some(Instant::now());
             let mut batch = Vec::with_capacity(jobs.len());
@@ -305,25 +360,34 @@ impl Writer {
                     Job::Record(record) => batch.push(record),
                     Job::Settle(done) => {
                         self.commit(std::mem::take(&mut batch));
-                        self.settle();
+                        self.settle(usize::MAX);
                         // Nobody may wait for it any more.
                         let _ = done.send(());
                     }
+                    Job::Checkpoint => {
+                        if let Err(error) = sqlite::checkpoint(&self.connection) {
+                            tracing::warn!(%error, "the write-ahead log could not be copied into the database");
+                        }
+                    }
                     Job::Run(run) => {
                         self.commit(std::mem::take(&mut batch));
-                        self.settle();
+                        self.settle(usize::MAX);
                         run(&mut self.connection);
                         // It may have added or removed devices.
                         self.place.devices.clear();
                     }
                 }
             }
+            self.rate = batch.len() as f64 / last_commit.elapsed().as_secs_f64().max(1e-6);
             self.commit(batch);
+            last_commit = Instant::now();
+            if self.rows.is_empty() && self.place.report - self.reach > FAR {
+                self.reached(self.place.report);
+            }
             if self.rows.len() >= ROWS || self.rows_since.elapsed() >= SETTLE {
-                self.settle();
+                self.settle(SLICE.max(self.rows.len() / 16));
             }
             lock(&self.shared.health).busy_since = None;
-            last_commit = Instant::now();
         }
     }
 
@@ -344,7 +408,7 @@ impl Writer {
                 self.shared.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
             };
         }
-        let spacing = if self.last_batch < CROWD { SPACING } else { CROWDED };
+        let spacing = if self.rate < CROWD { SPACING } else { CROWDED };
         let spacing = spacing.saturating_sub(last_commit.elapsed());
         if !spacing.is_zero() && queue.jobs.len() < BATCH && !queue.stopping {
             drop(queue);
@@ -360,7 +424,6 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
-        self.last_batch = batch.len();
         let began = Instant::now();
         let mut wait = Duration::from_millis(10);
         let after = loop {
@@ -403,11 +466,11 @@ impl Writer {
         let written = write_batch(&transaction, &mut self.place, batch);
         let done = written.and_then(|rows| transaction.commit().map(|()| rows).map_err(Into::into));
         match done {
-            Ok(mut rows) => {
+            Ok(rows) => {
                 if self.rows.is_empty() {
                     self.rows_since = Instant::now();
                 }
-                self.rows.append(&mut rows);
+                self.rows.extend(rows);
                 Ok(after_commit(batch, event))
             }
             Err(error) => {
@@ -419,17 +482,32 @@ impl Writer {
         }
     }
 
-    /// Writes the rows that wait into their tables; they are in the log already, so a failure only delays them.
-    fn settle(&mut self) {
-        if self.rows.is_empty() {
-            return;
-        }
-        match tables::write(&mut self.connection, &self.rows, self.place.report) {
-            Ok(()) => self.rows.clear(),
+    /// Writes rows that wait into their tables, the oldest first and so many at most. They are in the log already, so
+    /// a failure only delays them.
+    fn settle(&mut self, most: usize) {
+        let count = self.rows.len().min(most);
+        let Some((last, _)) = self.rows.get(count.wrapping_sub(1)) else { return };
+        // What comes later in the same block is still to be written.
+        let reach = self.rows.get(count).map_or(self.place.report, |(next, _)| (*last).min(next - 1));
+        match tables::write(&mut self.connection, self.rows.iter().take(count).map(|(_, row)| row), reach) {
+            Ok(()) => {
+                self.reach = reach;
+                drop(self.rows.drain(..count));
+            }
             Err(error) => {
                 tracing::error!(%error, "calls and records could not be written to their tables; trying again");
                 self.rows_since = Instant::now();
             }
+        }
+    }
+}
+
+impl Writer {
+    /// There was nothing for the tables for long: notes so, or the next start would look through all of it.
+    fn reached(&mut self, reach: i64) {
+        match tables::write(&mut self.connection, std::iter::empty(), reach) {
+            Ok(()) => self.reach = reach,
+            Err(error) => tracing::error!(%error, "it could not be noted how far the tables reach"),
         }
     }
 }
@@ -457,7 +535,7 @@ fn write_batch(
     transaction: &Transaction<'_>,
     place: &mut Place,
     batch: &[Box<Record>],
-) -> Result<Vec<Row>, StorageError> {
+) -> Result<Vec<(i64, Row)>, StorageError> {
     let mut rows = Vec::new();
     let mut floor_moved = false;
     for part in batch.chunks(BLOCK) {
@@ -490,7 +568,7 @@ fn write_batch(
             }
         }
         block.write(transaction, place.report, place.event)?;
-        rows.append(&mut block.rows);
+        rows.extend(block.rows.into_iter().map(|row| (place.report, row)));
     }
     if floor_moved {
         let floor = place.dirty.values().copied().min().unwrap_or(place.report);
