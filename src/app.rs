@@ -218,6 +218,13 @@ impl Services {
     async fn load_devices(&self) -> anyhow::Result<()> {
         let stored = self.store.run(|connection| device_store::all(connection)).await?;
         for stored in stored {
+            let id = &stored.settings.id;
+            if stored.from_file && !self.config.device.iter().any(|device| device.settings.id == *id) {
+                tracing::info!(device.id = %id, "a device that no longer stands in the configuration file is removed");
+                let removed = id.clone();
+                self.store.run(move |connection| device_store::remove(connection, &removed)).await?;
+                continue;
+            }
             let secrets = match &stored.secrets {
                 Some(sealed) => {
                     let plain = self.secret_key.open_sealed(stored.settings.id.as_str(), sealed)?;
@@ -238,7 +245,7 @@ impl Services {
             self.registry.check_unique(&settings).with_context(|| format!("device {}", settings.id))?;
             let handle =
                 known.map_or_else(|| self.new_handle(settings.id.clone()), |d| Arc::clone(&d.handle));
-            self.save_device(&settings, &device.secrets).await?;
+            self.save_device(&settings, &device.secrets, true).await?;
             let mut device = Device::new(settings, device.secrets, handle);
             device.from_file = true;
             self.registry.put(Arc::new(device));
@@ -266,14 +273,15 @@ impl Services {
         &self,
         settings: &DeviceSettings,
         secrets: &DeviceSecrets,
+        from_file: bool,
     ) -> Result<(), StorageError> {
         let plain = serde_json::to_vec(secrets).map_err(|error| StorageError::Corrupt(error.to_string()))?;
         let sealed = self.secret_key.seal(settings.id.as_str(), &plain)?;
         let settings = settings.clone();
-        self.store.run(move |connection| device_store::put(connection, &settings, &sealed)).await
+        self.store.run(move |connection| device_store::put(connection, &settings, &sealed, from_file)).await
     }
 
-    /// Adds a device, or changes one; its cell lives on.
+    /// Adds a device, or changes one; its cell lives on. `from_file`: it stands in the configuration file.
     ///
     /// # Errors
     /// When it cannot be stored.
@@ -281,8 +289,9 @@ impl Services {
         &self,
         settings: DeviceSettings,
         secrets: DeviceSecrets,
+        from_file: bool,
     ) -> anyhow::Result<Arc<Device>> {
-        self.save_device(&settings, &secrets).await?;
+        self.save_device(&settings, &secrets, from_file).await?;
         let known = self.registry.get(&settings.id);
         let is_new = known.is_none();
         let handle =
@@ -290,8 +299,8 @@ impl Services {
         let mut device = Device::new(settings, secrets, Arc::clone(&handle));
         if let Some(known) = &known {
             device.proof = Arc::clone(&known.proof);
-            device.from_file = known.from_file;
         }
+        device.from_file = from_file;
         let device = Arc::new(device);
         self.registry.put(Arc::clone(&device));
         if is_new {

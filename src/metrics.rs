@@ -4,6 +4,7 @@
 //! cells keep as they change ([`switchroom_actors::census`]). Labels are few and bounded: what a device calls
 //! its report is only used as a label when it is a known name.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -281,7 +282,6 @@ impl Metrics {
         for reason in ["head_too_large", "body_too_large", "timeout", "too_many"] {
             self.ingress_refused.with_label_values(&[reason]);
         }
-        self.queue_waiting.with_label_values(&[""]).set(0);
     }
 
     /// A report's events were published this long after its last byte.
@@ -357,6 +357,14 @@ impl Metrics {
         self.per_device
     }
 
+    /// Callers that wait, by site; sites that are not named have gone.
+    pub fn waiting(&self, by_site: &BTreeMap<String, i64>) {
+        self.queue_waiting.reset();
+        for (site, count) in by_site {
+            self.queue_waiting.with_label_values(&[site]).set(*count);
+        }
+    }
+
     /// The text format, with gauges read from the census.
     ///
     /// # Errors
@@ -370,7 +378,6 @@ impl Metrics {
         set(&self.extensions, &EXTENSION_STATES, &census.extensions);
         set(&self.trunks, &TRUNK_STATES, &census.trunks);
         set(&self.calls_active, &Direction::ALL.map(Direction::as_str), &census.calls);
-        self.queue_waiting.with_label_values(&[""]).set(census.waiting.load(Relaxed));
         let sum = |counts: &[std::sync::atomic::AtomicI64]| counts.iter().map(|c| c.load(Relaxed)).sum();
         for (kind, count) in [
             ("device", census.devices.load(Relaxed)),
@@ -455,10 +462,11 @@ fn known_cdr(kind: &str) -> &'static str {
 
 /// Resident memory from `/proc`, 0 where there is none.
 fn resident_bytes() -> f64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok()));
-    pages.unwrap_or_default() * 4096.0
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes =
+        line.and_then(|line| line.split_whitespace().next()).and_then(|count| count.parse::<f64>().ok());
+    kibibytes.unwrap_or_default() * 1024.0
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! How many of what there are, counted as it changes: gauges that a scrape reads without asking anyone.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use switchroom_domain::id::DeviceId;
 
 /// Counts over all cells. Each cell adds and takes away its own; a cell that is dropped takes away the rest.
 #[derive(Debug, Default)]
@@ -17,20 +21,29 @@ pub struct Census {
     pub legs: AtomicI64,
     /// Queues.
     pub queues: AtomicI64,
-    /// Calls that wait in a queue.
-    pub waiting: AtomicI64,
+    /// Calls that wait in a queue, by device; who has none is not there.
+    waiting: Mutex<HashMap<DeviceId, i64>>,
+}
+
+impl Census {
+    /// Calls that wait in a queue, by device.
+    #[must_use]
+    pub fn waiting(&self) -> HashMap<DeviceId, i64> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// One cell's part of a [`Census`]; taken away when it is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CellCount {
+    device: DeviceId,
     extensions: [i64; 5],
     trunks: [i64; 5],
     calls: [i64; 4],
     legs: i64,
     queues: i64,
     waiting: i64,
-    census: std::sync::Arc<Census>,
+    census: Arc<Census>,
 }
 
 macro_rules! shift {
@@ -45,9 +58,18 @@ macro_rules! shift {
 impl CellCount {
     /// An empty cell, counted as one device.
     #[must_use]
-    pub fn new(census: std::sync::Arc<Census>) -> Self {
+    pub fn new(device: DeviceId, census: Arc<Census>) -> Self {
         census.devices.fetch_add(1, Relaxed);
-        Self { census, ..Self::default() }
+        Self {
+            device,
+            extensions: [0; 5],
+            trunks: [0; 5],
+            calls: [0; 4],
+            legs: 0,
+            queues: 0,
+            waiting: 0,
+            census,
+        }
     }
 
     /// Extensions of this state: so many more.
@@ -85,7 +107,12 @@ impl CellCount {
     /// Waiting calls: so many more.
     pub fn waiting(&mut self, by: i64) {
         self.waiting += by;
-        self.census.waiting.fetch_add(by, Relaxed);
+        let mut waiting = self.census.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.waiting == 0 {
+            waiting.remove(&self.device);
+        } else {
+            waiting.insert(self.device.clone(), self.waiting);
+        }
     }
 
     /// How many extensions, by state.
@@ -107,6 +134,6 @@ impl Drop for CellCount {
         self.census.devices.fetch_sub(1, Relaxed);
         self.census.legs.fetch_sub(self.legs, Relaxed);
         self.census.queues.fetch_sub(self.queues, Relaxed);
-        self.census.waiting.fetch_sub(self.waiting, Relaxed);
+        self.waiting(-self.waiting);
     }
 }

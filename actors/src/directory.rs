@@ -2,7 +2,7 @@
 //! [`DeviceHandle`] finds it there.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use actix::Addr;
@@ -23,6 +23,8 @@ pub struct DeviceHandle {
     waiting: Mutex<VecDeque<Held>>,
     /// How many reports have come.
     arrived: AtomicU64,
+    /// How many are in the cell's mailbox.
+    queued: AtomicUsize,
 }
 
 impl DeviceHandle {
@@ -35,6 +37,7 @@ impl DeviceHandle {
             addr: RwLock::new(None),
             waiting: Mutex::default(),
             arrived: AtomicU64::new(0),
+            queued: AtomicUsize::new(0),
         })
     }
 
@@ -52,6 +55,20 @@ impl DeviceHandle {
     /// The place of a report that comes now among all of the device.
     pub(crate) fn next_place(&self) -> u64 {
         self.arrived.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Reports that the cell has not begun with yet: in its mailbox, and in line before it.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.queued.load(Ordering::Relaxed) + self.waiting().len()
+    }
+
+    pub(crate) fn enqueued(&self) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dequeued(&self) {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// What waits; whoever hands a report over holds this, so that none overtakes another.

@@ -184,6 +184,8 @@ pub struct Reply {
     pub class: Option<(u8, u8)>,
     /// How long a call waited in the queue that it left.
     pub waited: Option<Millis>,
+    /// The number of the queue's group, once it is known.
+    pub group: Option<u32>,
 }
 
 impl Reply {

@@ -258,7 +258,7 @@ pub(super) async fn add(
     }
     let settings = settings.complete(&secrets)?;
     unique(state, &settings)?;
-    let device = state.services.put_device(settings, secrets).await?;
+    let device = state.services.put_device(settings, secrets, false).await?;
     tracing::info!(device.id = %device.settings.id, "a device was added");
     let view = DeviceView::ask(&device, caller).await;
     let location = format!("/api/v1/devices/{}", view.id);
@@ -297,7 +297,7 @@ pub(super) async fn change(
     let (settings, secrets) = change.apply(device.settings.clone(), device.secrets.clone())?;
     let settings = settings.complete(&secrets)?;
     unique(&state, &settings)?;
-    let device = state.services.put_device(settings, secrets).await?;
+    let device = state.services.put_device(settings, secrets, false).await?;
     tracing::info!(device.id = %device.settings.id, "a device was changed");
     Ok(web::Json(DeviceView::ask(&device, &caller).await))
 }

@@ -45,7 +45,20 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
             );
         }
     }
-    let text = metrics.scrape(&state.services.census)?;
+    let census = &state.services.census;
+    let devices = state.services.registry.all();
+    let waiting = census.waiting();
+    let mut by_site = BTreeMap::new();
+    for device in &devices {
+        let count = waiting.get(&device.settings.id).copied().unwrap_or(0);
+        *by_site.entry(device.settings.site.clone()).or_insert(0) += count;
+    }
+    metrics.waiting(&by_site);
+    let depth: usize = devices.iter().map(|device| device.handle.depth()).sum();
+    metrics.mailbox_depth.with_label_values(&["device"]).set(i64::try_from(depth).unwrap_or(i64::MAX));
+    let depth = state.services.store.backlog();
+    metrics.mailbox_depth.with_label_values(&["store"]).set(i64::try_from(depth).unwrap_or(i64::MAX));
+    let text = metrics.scrape(census)?;
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))
 }
 

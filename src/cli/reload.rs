@@ -1,14 +1,11 @@
 //! Reload: what of a changed configuration file can be applied while the server runs. These are the
 //! `[[device]]` tables; of everything else the log says that it needs a restart.
 
-use std::sync::Arc;
-
 use anyhow::Context;
 use serde::Serialize;
 
 use crate::app::Services;
 use crate::config::{Config, DeviceConfig};
-use crate::devices::Device;
 
 /// Applies the new configuration as far as that can be; gives the one that is in force now.
 pub(super) async fn apply(services: &Services, old: &Config, new: Config) -> Config {
@@ -57,11 +54,7 @@ async fn put(services: &Services, config: &DeviceConfig) -> anyhow::Result<()> {
     }
     let settings = settings.complete(&config.secrets)?;
     services.registry.check_unique(&settings).context("it clashes with another device")?;
-    let put = services.put_device(settings.clone(), config.secrets.clone()).await?;
-    let mut device = Device::new(settings, config.secrets.clone(), Arc::clone(&put.handle));
-    device.proof = Arc::clone(&put.proof);
-    device.from_file = true;
-    services.registry.put(Arc::new(device));
+    services.put_device(settings, config.secrets.clone(), true).await?;
     Ok(())
 }
 

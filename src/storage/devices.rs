@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use switchroom_domain::id::DeviceId;
 
-use super::StorageError;
+use super::{StorageError, block};
 use crate::devices::DeviceSettings;
 
 /// A device as stored.
@@ -13,6 +13,8 @@ pub struct StoredDevice {
     pub settings: DeviceSettings,
     /// Its encrypted secrets.
     pub secrets: Option<Vec<u8>>,
+    /// It stood in the configuration file.
+    pub from_file: bool,
 }
 
 /// All devices that were not removed.
@@ -20,14 +22,15 @@ pub struct StoredDevice {
 /// # Errors
 /// When the store cannot be read.
 pub fn all(connection: &Connection) -> Result<Vec<StoredDevice>, StorageError> {
-    let mut statement = connection.prepare("SELECT settings, secrets FROM device ORDER BY key")?;
+    let mut statement = connection.prepare("SELECT settings, secrets, from_file FROM device ORDER BY key")?;
     let mut rows = statement.query([])?;
     let mut devices = Vec::new();
     while let Some(row) = rows.next()? {
         let text: String = row.get(0)?;
         let value: serde_json::Value = parse(&text)?;
         if value.get("removed").is_none() {
-            devices.push(StoredDevice { settings: parse(&text)?, secrets: row.get(1)? });
+            let (secrets, from_file) = (row.get(1)?, row.get(2)?);
+            devices.push(StoredDevice { settings: parse(&text)?, secrets, from_file });
         }
     }
     Ok(devices)
@@ -48,16 +51,25 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StorageError> 
         .map_err(|error| StorageError::Corrupt(format!("a stored device cannot be read: {error}")))
 }
 
-/// Adds or changes a device.
+/// Adds or changes a device. One that is added again after it was removed begins anew: what was logged of it before
+/// is kept, and is not run again.
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn put(connection: &Connection, settings: &DeviceSettings, secrets: &[u8]) -> Result<(), StorageError> {
+pub fn put(
+    connection: &Connection,
+    settings: &DeviceSettings,
+    secrets: &[u8],
+    from_file: bool,
+) -> Result<(), StorageError> {
     let text = serde_json::to_string(settings).map_err(|error| StorageError::Corrupt(error.to_string()))?;
+    let (end, _) = block::end(connection)?;
     connection.execute(
-        "INSERT INTO device (id, settings, secrets, created_at) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, secrets = excluded.secrets",
-        params![settings.id.as_str(), text, secrets, crate::clock::now().0],
+        "INSERT INTO device (id, settings, secrets, from_file, log_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, secrets = excluded.secrets, \
+             from_file = excluded.from_file, \
+             log_id = CASE WHEN device.secrets IS NULL THEN excluded.log_id ELSE device.log_id END",
+        params![settings.id.as_str(), text, secrets, from_file, end, crate::clock::now().0],
     )?;
     Ok(())
 }

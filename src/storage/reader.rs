@@ -200,14 +200,22 @@ fn scan_log(
     })
 }
 
+/// Where the log of each device begins: after its snapshot, or with the device itself.
+fn beginnings(connection: &Connection) -> Result<HashMap<i64, i64>, rusqlite::Error> {
+    let mut statement = connection.prepare(
+        "SELECT d.key, max(d.log_id, coalesce(s.log_id, 0)) FROM device d LEFT JOIN snapshot s ON s.device = d.key",
+    )?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
 /// Devices that have reports after their snapshot, with the id that their snapshot reaches to.
 pub(super) fn unwritten(connection: &Connection) -> Result<HashMap<i64, i64>, StorageError> {
     let mut removed = connection.prepare("SELECT key FROM device WHERE secrets IS NULL")?;
     let removed: HashSet<i64> = removed.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let snapshots = snapshot_places(connection)?;
+    let beginnings = beginnings(connection)?;
     let mut found = HashMap::new();
     block::each(connection, replay_floor(connection)?, None, |id, logged| {
-        let reached = snapshots.get(&logged.device).copied().unwrap_or(0);
+        let reached = beginnings.get(&logged.device).copied().unwrap_or(0);
         if id > reached && !removed.contains(&logged.device) {
             found.insert(logged.device, reached);
         }
@@ -215,23 +223,18 @@ pub(super) fn unwritten(connection: &Connection) -> Result<HashMap<i64, i64>, St
     Ok(found)
 }
 
-fn snapshot_places(connection: &Connection) -> Result<HashMap<i64, i64>, rusqlite::Error> {
-    let mut statement = connection.prepare("SELECT device, log_id FROM snapshot")?;
-    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-}
-
 /// One cell: its snapshot, and what was logged after it.
 pub(super) fn load_cell(connection: &Connection, device: &DeviceId) -> Result<LoadedCell, StorageError> {
-    let Some(key) = device_key(connection, device)? else { return Ok(LoadedCell::default()) };
-    let snapshot: Option<(i64, Vec<u8>)> = connection
-        .query_row("SELECT log_id, body FROM snapshot WHERE device = ?", params![key], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+    let cell = connection
+        .query_row(
+            "SELECT d.key, max(d.log_id, coalesce(s.log_id, 0)), s.body FROM device d \
+             LEFT JOIN snapshot s ON s.device = d.key WHERE d.id = ?",
+            params![device.as_str()],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
         .optional()?;
-    let mut loaded = LoadedCell::default();
-    // A cell that was never written down begins with the log.
-    let after = snapshot.as_ref().map_or(0, |(log_id, _)| *log_id);
-    loaded.snapshot = snapshot.map(|(_, body)| body);
+    let Some((key, after, snapshot)) = cell else { return Ok(LoadedCell::default()) };
+    let mut loaded = LoadedCell { snapshot, log: Vec::new() };
     scan_log(connection, after, Some(key), |_, _, entry| loaded.log.push(entry))?;
     Ok(loaded)
 }
@@ -245,15 +248,15 @@ pub fn load_cells(connection: &Connection) -> Result<HashMap<DeviceId, LoadedCel
     let mut cells: HashMap<i64, (i64, LoadedCell)> = HashMap::new();
     {
         let mut statement = connection.prepare(
-            "SELECT d.key, d.id, s.log_id, s.body FROM device d LEFT JOIN snapshot s ON s.device = d.key",
+            "SELECT d.key, d.id, max(d.log_id, coalesce(s.log_id, 0)), s.body FROM device d \
+             LEFT JOIN snapshot s ON s.device = d.key",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
             let id: String = row.get(1)?;
             ids.insert(key, DeviceId::new(id).map_err(|error| StorageError::Corrupt(error.to_string()))?);
-            let reached: Option<i64> = row.get(2)?;
-            cells.insert(key, (reached.unwrap_or(0), LoadedCell { snapshot: row.get(3)?, log: Vec::new() }));
+            cells.insert(key, (row.get(2)?, LoadedCell { snapshot: row.get(3)?, log: Vec::new() }));
         }
     }
     scan_log(connection, replay_floor(connection)?, None, |id, device, entry| {

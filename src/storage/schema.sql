@@ -5,7 +5,9 @@ CREATE TABLE device (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     settings TEXT NOT NULL,          -- JSON; no secret in it
-    secrets BLOB,                    -- encrypted with the key file
+    secrets BLOB,                    -- encrypted with the key file; none: the device was removed
+    from_file INTEGER NOT NULL DEFAULT 0,
+    log_id INTEGER NOT NULL DEFAULT 0, -- reports up to this id are of an earlier device of this name
     created_at INTEGER NOT NULL
 );
 

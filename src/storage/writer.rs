@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 const CAPACITY: usize = 16_384;
 /// Two commits are at least this far apart unless many records wait: it makes batches, and is far below what
 /// a subscriber may notice.
-const SPACING: Duration = Duration::from_micros(2000);
+const SPACING: Duration = Duration::from_micros(1000);
 /// At this rate (records a second) more is gained by larger batches than lost by a longer wait.
 const CROWD: f64 = 10_000.0;
 /// How far apart commits are then.
@@ -35,7 +35,7 @@ const BLOCK: usize = 512;
 /// So long calls and records wait for being written into their tables, unless there are many or they are asked for.
 const SETTLE: Duration = Duration::from_millis(500);
 /// So many rows are written into their tables at a time: a commit waits no longer than that takes.
-const SLICE: usize = 64;
+const SLICE: usize = 24;
 /// So many rows are written without waiting longer.
 const ROWS: usize = 8192;
 /// After so many reports without anything for the tables it is noted how far they reach.
@@ -144,6 +144,12 @@ impl SqliteStore {
 
     fn settler(&self) -> Settler {
         Settler(Arc::clone(&self.shared))
+    }
+
+    /// How many jobs wait for the writer.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        lock(&self.shared.queue).jobs.len()
     }
 
     /// How the writer does.
@@ -385,7 +391,7 @@ impl Writer {
                 self.reached(self.place.report);
             }
             if self.rows.len() >= ROWS || self.rows_since.elapsed() >= SETTLE {
-                self.settle(SLICE.max(self.rows.len() / 16));
+                self.settle(SLICE.max(self.rows.len() / 64));
             }
             lock(&self.shared.health).busy_since = None;
         }

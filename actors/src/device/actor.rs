@@ -432,7 +432,7 @@ impl Cell {
         snapshot: Option<&[u8]>,
         resumed_at: Timestamp,
     ) -> Self {
-        let count = CellCount::new(Arc::clone(&ports.census));
+        let count = CellCount::new(id.clone(), Arc::clone(&ports.census));
         let mut cell = Self {
             state: CellState::new(id, settings.doubt),
             settings,

@@ -120,6 +120,8 @@ struct QueueMove {
     count: Option<u32>,
     call: CallId,
     from: Option<Text>,
+    /// The group's number, if the report that causes the move tells it.
+    group: Option<u32>,
 }
 
 /// What of a plan is still needed once the legs have moved.
@@ -503,12 +505,20 @@ impl CellState {
                 count: None,
                 call: id,
                 from,
+                group: rest.group_learned,
             });
         }
         if let Some((queue, count)) = rest.enters_queue.clone() {
             let entered = Told::CallEntered { call: id, from: from.clone(), count };
             asks.push((Entity::Queue(queue.clone()), entered));
-            self.pending.queue_moves.push(QueueMove { queue, left: None, count, call: id, from });
+            self.pending.queue_moves.push(QueueMove {
+                queue,
+                left: None,
+                count,
+                call: id,
+                from,
+                group: None,
+            });
         }
         asks
     }
@@ -528,7 +538,7 @@ impl CellState {
                 }
             }
             if let Entity::Queue(queue) = &entity {
-                self.announce_queue(queue, reply.waited);
+                self.announce_queue(queue, reply.waited, reply.group);
             }
         }
         self.pending.round = Round::Idle;
@@ -713,7 +723,9 @@ impl CellState {
             .map(|leg| (leg.id, leg.number.clone()))
             .collect();
         for (leg, extension) in newly {
-            let data = EventData { leg: Some(leg), extension, ..self.call_data(i, Basis::Inferred) };
+            let setup_seconds = self.setup_seconds(i);
+            let data =
+                EventData { leg: Some(leg), extension, setup_seconds, ..self.call_data(i, Basis::Inferred) };
             self.emit_for_call(EventKind::CallRinging, i, data);
         }
     }
@@ -746,10 +758,14 @@ impl CellState {
         if !rest.was_answered {
             data.answer_seconds = call.answered_at.map(|at| at.since(call.started_at).seconds());
         }
-        if fact.happening == Happening::Ringing {
-            data.setup_seconds = call.rang_at.map(|at| at.since(call.started_at).seconds());
-        }
+        data.setup_seconds = self.setup_seconds(i).filter(|_| fact.happening == Happening::Ringing);
         data
+    }
+
+    /// From the call's begin to its first ringing, if that is now.
+    fn setup_seconds(&self, i: usize) -> Option<f64> {
+        let call = &self.calls[i];
+        call.rang_at.filter(|at| *at == self.now).map(|at| at.since(call.started_at).seconds())
     }
 
     fn call_data(&self, i: usize, basis: Basis) -> EventData {
@@ -788,10 +804,10 @@ impl CellState {
         self.emit_for_call(EventKind::CallEnded, i, data);
     }
 
-    fn announce_queue(&mut self, queue: &Text, waited: Option<Millis>) {
+    fn announce_queue(&mut self, queue: &Text, waited: Option<Millis>, group: Option<u32>) {
         let moves = &mut self.pending.queue_moves;
         let Some(i) = moves.iter().position(|of| of.queue == *queue) else { return };
-        let QueueMove { queue, left, count, call, from } = moves.remove(i);
+        let QueueMove { queue, left, count, call, from, group: told } = moves.remove(i);
         let (kind, basis) = match left {
             Some(_) => (EventKind::QueueLeft, Basis::Inferred),
             None => (EventKind::QueueEntered, Basis::Observed),
@@ -805,6 +821,7 @@ impl CellState {
             reason: left.map(Text::const_new),
             wait_seconds: waited.map(Millis::seconds),
             queue_id: Some(queue.clone()),
+            group: group.or(told),
             ..EventData::default()
         };
         self.emit(kind, compact_str::format_compact!("queues/{queue}"), data);
@@ -906,7 +923,12 @@ impl CellState {
             let gone = LegMove { phase: Some(Phase::Gone), basis: Basis::Inferred, ..LegMove::default() };
             asks.push((Entity::Leg(leg.id), Told::Moved(gone)));
         }
-        call.queue = None;
+        if let Some(queue) = call.queue.take() {
+            asks.push((Entity::Queue(queue.clone()), Told::CallLeft { call: call.id }));
+            let (call, from) = (call.id, call.from());
+            let left = Some("unknown");
+            self.pending.queue_moves.push(QueueMove { queue, left, count: None, call, from, group: None });
+        }
         call.ended_at = Some(self.now);
         call.end_reason = Some(Text::const_new("reboot"));
         call.basis = Basis::Inferred;

@@ -290,6 +290,7 @@ fn a_queue_is_left_by_ringing_and_by_giving_up() {
     let left: Vec<_> = cell.events.iter().filter(|e| e.kind == EventKind::QueueLeft).collect();
     let told: Vec<_> = left.iter().map(|e| (e.data.reason.as_deref(), e.data.wait_seconds)).collect();
     assert_eq!(told, [(Some("answered"), Some(3.0)), (Some("abandoned"), Some(6.0))]);
+    assert_eq!(left.last().and_then(|e| e.data.group), Some(3));
     assert_eq!(cell.only_call().state, CallState::Ringing);
 }
 
@@ -388,7 +389,10 @@ fn a_restart_ends_everything() {
     }
     cell.after(10, queue(vec![visitor_of("17", "1820")], "6", 1));
     cell.after(10, line("210", LineStatus::Busy));
-    cell.after(5000, F(Fact::DeviceBooted));
+    let effects = cell.after(5000, F(Fact::DeviceBooted));
+    let left: Vec<_> = effects.events.iter().filter(|e| e.kind == EventKind::QueueLeft).collect();
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].data.reason.as_deref(), left[0].data.wait_seconds), (Some("unknown"), Some(5.01)));
     assert!(cell.calls().is_empty());
     assert_eq!((cell.extension("200"), cell.extension("210")), (ExtensionState::Idle, ExtensionState::Idle));
     assert_eq!(

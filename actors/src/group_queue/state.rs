@@ -68,6 +68,7 @@ impl QueueState {
             _ => {}
         }
         self.heard_at = Some(now);
+        reply.group = self.group;
         if self.class() != before {
             reply.class = Some((before, self.class()));
         }

@@ -240,8 +240,17 @@ impl Delivery {
         Self { parcel: Some(Box::new(parcel)), back: None }
     }
 
+    /// A parcel that goes back into the line of its device if the cell dies before it has taken it.
+    fn new(parcel: Box<Parcel>, device: &Arc<DeviceHandle>, back: &Attend) -> Self {
+        device.enqueued();
+        Self { parcel: Some(parcel), back: Some((Arc::clone(device), back.clone())) }
+    }
+
     /// Takes the parcel; from now on it is the cell's.
     pub fn take(mut self) -> Option<Box<Parcel>> {
+        if let Some((device, _)) = self.back.take() {
+            device.dequeued();
+        }
         self.parcel.take()
     }
 }
@@ -249,6 +258,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         let (Some(parcel), Some((device, back))) = (self.parcel.take(), self.back.take()) else { return };
+        device.dequeued();
         let mut waiting = device.waiting();
         let first = waiting.is_empty();
         // Before all that came after it.
@@ -263,8 +273,7 @@ impl Drop for Delivery {
 
 fn try_deliver(device: &Arc<DeviceHandle>, parcel: Box<Parcel>, back: &Attend) -> Result<(), Box<Parcel>> {
     let Some(addr) = device.addr() else { return Err(parcel) };
-    let delivery = Delivery { parcel: Some(parcel), back: Some((Arc::clone(device), back.clone())) };
-    match addr.try_send(delivery) {
+    match addr.try_send(Delivery::new(parcel, device, back)) {
         Ok(()) => Ok(()),
         Err(error) => match error.into_inner().take() {
             Some(parcel) => Err(parcel),

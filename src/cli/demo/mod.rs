@@ -107,7 +107,7 @@ async fn start(args: &Args, folder: &Path, others: &tokio::runtime::Handle) -> a
     config.store.url = format!("sqlite://{}", folder.join("switchroom.db").display());
     let app = App::start(config).await?;
     for (settings, secrets) in fleet::devices(args.devices)? {
-        app.services.put_device(settings, secrets).await?;
+        app.services.put_device(settings, secrets, false).await?;
     }
     let mut fleets = Vec::new();
     for config in fleet::configs(args.devices, args.seed, args.calls_per_minute, app.reports_address) {

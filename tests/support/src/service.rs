@@ -104,7 +104,7 @@ impl Service {
         settings.report_path = id.to_owned();
         change(&mut settings);
         let settings = settings.complete(&secrets)?;
-        self.services.put_device(settings, secrets).await
+        self.services.put_device(settings, secrets, false).await
     }
 
     /// Stops it in order, and keeps its folder.
