@@ -279,6 +279,7 @@ impl Metrics {
                 self.reports.with_label_values(&[dialect, "other", outcome.as_str()]);
             }
         }
+        self.waiting(&BTreeMap::new());
         for reason in ["head_too_large", "body_too_large", "timeout", "too_many"] {
             self.ingress_refused.with_label_values(&[reason]);
         }
@@ -360,6 +361,9 @@ impl Metrics {
     /// Callers that wait, by site; sites that are not named have gone.
     pub fn waiting(&self, by_site: &BTreeMap<String, i64>) {
         self.queue_waiting.reset();
+        if by_site.is_empty() {
+            self.queue_waiting.with_label_values(&[""]).set(0);
+        }
         for (site, count) in by_site {
             self.queue_waiting.with_label_values(&[site]).set(*count);
         }
