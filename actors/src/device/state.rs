@@ -11,18 +11,19 @@ use std::collections::{BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
 use switchroom_domain::event::{Event, EventData, EventKind};
-use switchroom_domain::fact::{
-    CallFact, CdrFact, CdrSide, ExtensionStatus, Fact, Happening, OutsideParty, Party,
-};
-use switchroom_domain::id::{CallId, CdrId, DeviceId, EventId, IdSeed, LegId, Minter, ReportId};
+use switchroom_domain::fact::{CallFact, ExtensionStatus, Fact, Happening, OutsideParty, Party};
+use switchroom_domain::id::{CallId, DeviceId, EventId, IdSeed, LegId, Minter, ReportId};
 use switchroom_domain::time::{Millis, Timestamp};
-use switchroom_domain::view::{Basis, CallView, CdrView, Direction, LegKind};
+use switchroom_domain::view::{Basis, CallView, CdrView, LegKind};
 
 use super::binding::{self, Bound};
 use super::call::Call;
 use super::plan::{Plan, Planner};
 use crate::call_leg::LegState;
 use crate::entity::{Deadline, Doubt, Draft, Entity, LegMove, Phase, Reply, Told};
+
+mod announce;
+mod records;
 
 /// How long an ended call is remembered, so that its records and late reports find it.
 const REMEMBER_ENDED: Millis = Millis::from_secs(30);
@@ -663,221 +664,6 @@ impl CellState {
         }
     }
 
-    // ---- what is announced ----------------------------------------------------------------------------
-
-    fn announce(&mut self, i: usize, rest: &PlanRest) {
-        let Some(fact) = self.pending.fact.take() else {
-            self.announce_end(i, rest);
-            return;
-        };
-        let call = &self.calls[i];
-        let was = |leg: LegId| rest.before.iter().find(|(before, _)| *before == leg).map(|(_, phase)| *phase);
-        let primary = rest.primary.and_then(|id| call.legs.iter().find(|leg| leg.id == id));
-        let moved = primary.is_some_and(|leg| was(leg.id) != Some(leg.phase));
-        let newly_answered = call.answered_at.is_some() && !rest.was_answered;
-        let passed_on = rest.was_answered && moved;
-        let kind = match fact.happening {
-            Happening::Invited => moved.then_some(EventKind::CallInvited),
-            Happening::Incoming => moved.then_some(EventKind::CallIncoming),
-            Happening::Ringing => moved.then_some(EventKind::CallRinging),
-            Happening::Alerting => moved.then_some(EventKind::CallAlerting),
-            Happening::Answered | Happening::PeerAnswered => {
-                (newly_answered || passed_on).then_some(EventKind::CallAnswered)
-            }
-            Happening::Diverted => Some(EventKind::CallDiverted),
-            Happening::Transferred => Some(EventKind::CallTransferred),
-            Happening::Placed => self.pending.is_new.then_some(EventKind::CallDialed),
-            Happening::Failed => Some(EventKind::CallFailed),
-            Happening::Held => moved.then_some(EventKind::CallHeld),
-            Happening::Digits | Happening::Surveyed => Some(EventKind::CallDigitsReceived),
-            Happening::AnnouncementEnded => Some(EventKind::CallAnnouncementEnded),
-            Happening::Mentioned => self.mentioned_kind(newly_answered, moved),
-            Happening::Queued | Happening::QueueRefused | Happening::Ended => None,
-        };
-        let dialled = self.pending.is_new
-            && matches!(fact.happening, Happening::Alerting | Happening::Ringing | Happening::PeerAnswered)
-            && self.calls[i].direction != Direction::Inbound;
-        if dialled {
-            let data = self.call_data(i, rest.basis);
-            self.emit_for_call(EventKind::CallDialed, i, data);
-        }
-        if let Some(kind) = kind {
-            let data = self.fact_data(i, rest, &fact);
-            self.emit_for_call(kind, i, data);
-        }
-        self.announce_ringing(i, rest, &fact);
-        if fact.happening == Happening::QueueRefused {
-            self.announce_refusal(Some(i), &fact);
-        }
-        self.announce_end(i, rest);
-    }
-
-    /// Telephones that must be ringing though no RING has said so yet (an ALERT came first).
-    fn announce_ringing(&mut self, i: usize, rest: &PlanRest, fact: &CallFact) {
-        let rang = |leg: LegId| rest.before.iter().any(|(id, phase)| *id == leg && *phase == Phase::Ringing);
-        let told = if fact.happening == Happening::Ringing { rest.primary } else { None };
-        let newly: Vec<_> = self.calls[i]
-            .live_legs()
-            .filter(|leg| leg.kind == LegKind::Extension && leg.phase == Phase::Ringing)
-            .filter(|leg| !rang(leg.id) && Some(leg.id) != told)
-            .map(|leg| (leg.id, leg.number.clone()))
-            .collect();
-        for (leg, extension) in newly {
-            let setup_seconds = self.setup_seconds(i);
-            let data =
-                EventData { leg: Some(leg), extension, setup_seconds, ..self.call_data(i, Basis::Inferred) };
-            self.emit_for_call(EventKind::CallRinging, i, data);
-        }
-    }
-
-    fn mentioned_kind(&self, answered: bool, moved: bool) -> Option<EventKind> {
-        if answered {
-            return Some(EventKind::CallAnswered);
-        }
-        (moved && self.pending.is_new).then_some(EventKind::CallDialed)
-    }
-
-    fn fact_data(&self, i: usize, rest: &PlanRest, fact: &CallFact) -> EventData {
-        let call = &self.calls[i];
-        let mut data = self.call_data(i, rest.basis);
-        let primary = rest.primary.and_then(|id| call.legs.iter().find(|leg| leg.id == id));
-        data.leg = rest.primary;
-        let named = primary.filter(|leg| leg.kind == LegKind::Extension).and_then(|leg| leg.number.clone());
-        data.extension = named.or_else(|| binding::extensions(fact).next().cloned());
-        data.digits.clone_from(&fact.digits);
-        data.timed_out = fact.timed_out;
-        data.code = fact.code;
-        data.reason.clone_from(&fact.reason);
-        data.menu = fact.parties.iter().find_map(|party| match party {
-            Party::Menu { id } => Some(id.clone()),
-            _ => None,
-        });
-        if fact.happening == Happening::Surveyed {
-            data.reason = Some("survey".into());
-        }
-        if !rest.was_answered {
-            data.answer_seconds = call.answered_at.map(|at| at.since(call.started_at).seconds());
-        }
-        data.setup_seconds = self.setup_seconds(i).filter(|_| fact.happening == Happening::Ringing);
-        data
-    }
-
-    /// From the call's begin to its first ringing, if that is now.
-    fn setup_seconds(&self, i: usize) -> Option<f64> {
-        let call = &self.calls[i];
-        call.rang_at.filter(|at| *at == self.now).map(|at| at.since(call.started_at).seconds())
-    }
-
-    fn call_data(&self, i: usize, basis: Basis) -> EventData {
-        let call = &self.calls[i];
-        EventData {
-            basis,
-            call: Some(call.id),
-            direction: Some(call.direction),
-            from: call.from(),
-            to: call.to(),
-            trunk: call.trunk.clone(),
-            state: Some(Text::const_new(call.state.as_str())),
-            ..EventData::default()
-        }
-    }
-
-    fn announce_end(&mut self, i: usize, rest: &PlanRest) {
-        if rest.over.is_none() {
-            return;
-        }
-        let call = &self.calls[i];
-        let ended_at = call.ended_at.unwrap_or(self.now);
-        let outcome = match (&call.answered_at, call.end_reason.as_deref()) {
-            (Some(_), _) => "answered",
-            (None, Some("failed")) => "failed",
-            (None, Some("abandoned")) => "abandoned",
-            _ => "no_answer",
-        };
-        let data = EventData {
-            reason: call.end_reason.clone(),
-            outcome: Some(outcome.into()),
-            talk_seconds: call.answered_at.map(|at| ended_at.since(at).seconds()),
-            extension: call.last_extension(),
-            ..self.call_data(i, rest.basis)
-        };
-        self.emit_for_call(EventKind::CallEnded, i, data);
-    }
-
-    fn announce_queue(&mut self, queue: &Text, waited: Option<Millis>, group: Option<u32>) {
-        let moves = &mut self.pending.queue_moves;
-        let Some(i) = moves.iter().position(|of| of.queue == *queue) else { return };
-        let QueueMove { queue, left, count, call, from, group: told } = moves.remove(i);
-        let (kind, basis) = match left {
-            Some(_) => (EventKind::QueueLeft, Basis::Inferred),
-            None => (EventKind::QueueEntered, Basis::Observed),
-        };
-        let data = EventData {
-            basis,
-            call: Some(call),
-            from,
-            position: count,
-            waiting_count: count,
-            reason: left.map(Text::const_new),
-            wait_seconds: waited.map(Millis::seconds),
-            queue_id: Some(queue.clone()),
-            group: group.or(told),
-            ..EventData::default()
-        };
-        self.emit(kind, compact_str::format_compact!("queues/{queue}"), data);
-    }
-
-    fn announce_refusal(&mut self, call: Option<usize>, fact: &CallFact) {
-        let mut data = call.map_or_else(EventData::default, |i| self.call_data(i, Basis::Observed));
-        data.reason.clone_from(&fact.reason);
-        let queue = fact.queue.as_ref().map(|queue| queue.id.clone()).unwrap_or_default();
-        data.waiting_count = fact.queue.as_ref().and_then(|queue| queue.count);
-        data.extension = binding::extensions(fact).next().cloned();
-        data.queue_id = Some(queue.clone());
-        self.emit(EventKind::QueueRefused, compact_str::format_compact!("queues/{queue}"), data);
-    }
-
-    /// A report about a call that is not known, and that does not begin one.
-    fn announce_without_call(&mut self, fact: &CallFact) {
-        let extension = binding::extensions(fact).next().cloned();
-        match fact.happening {
-            Happening::QueueRefused => self.announce_refusal(None, fact),
-            Happening::Failed => {
-                let subject = extension
-                    .as_ref()
-                    .map_or(Text::const_new("device"), |n| compact_str::format_compact!("extensions/{n}"));
-                let data = EventData {
-                    extension,
-                    to: binding::extensions(fact).nth(1).cloned().or_else(|| {
-                        binding::outside(fact)
-                            .next()
-                            .and_then(|(kind, party)| binding::number_of(kind, party).cloned())
-                    }),
-                    code: fact.code,
-                    reason: fact.reason.clone(),
-                    ..EventData::default()
-                };
-                self.emit(EventKind::CallFailed, subject, data);
-            }
-            _ => {}
-        }
-    }
-
-    fn emit_for_call(&mut self, kind: EventKind, i: usize, data: EventData) {
-        let subject = compact_str::format_compact!("calls/{}", self.calls[i].id);
-        self.emit(kind, subject, data);
-    }
-
-    fn gap(&mut self, reason: &'static str, call: Option<CallId>) {
-        let data = EventData {
-            basis: Basis::Inferred,
-            call,
-            reason: Some(Text::const_new(reason)),
-            ..EventData::default()
-        };
-        self.emit(EventKind::GapDetected, "device".into(), data);
-    }
-
     fn emit(&mut self, kind: EventKind, subject: Text, mut data: EventData) {
         self.sequence += 1;
         data.report = self.pending.report;
@@ -891,7 +677,7 @@ impl CellState {
         self.pending.ids.get_or_insert_with(|| Minter::new(IdSeed { at: now, entropy: 0 })).mint()
     }
 
-    // ---- extensions, the device itself, records, timers ----------------------------------------------
+    // ---- extensions, the device itself, timers --------------------------------------------------------
 
     fn extension_status(&mut self, status: ExtensionStatus) -> Vec<Ask> {
         let told = Told::LineReported { status: status.status, address: status.address };
@@ -942,128 +728,6 @@ impl CellState {
         asks
     }
 
-    fn cdr(&mut self, cdr: CdrFact) -> Vec<Ask> {
-        let fingerprint = fingerprint(&cdr);
-        if self.records.contains(&fingerprint) {
-            self.pending.duplicate = true;
-            return Vec::new();
-        }
-        if self.records.len() >= RECORDS_KEPT {
-            self.records.remove(0);
-        }
-        self.records.push(fingerprint);
-        let call = self.call_of(&cdr);
-        let id = CdrId(self.mint());
-        let data = EventData {
-            cdr: Some(id),
-            call,
-            from: cdr.from.clone(),
-            to: cdr.to.clone(),
-            trunk: cdr.trunk.clone(),
-            direction: cdr.direction,
-            extension: self.extension_of(&cdr),
-            recording: cdr.recording.clone(),
-            talk_seconds: cdr.duration.map(f64::from),
-            ..EventData::default()
-        };
-        self.emit(EventKind::CdrRecorded, compact_str::format_compact!("cdrs/{id}"), data);
-        let extra = cdr.extra.iter().map(|(k, v)| (k.to_string(), v.as_str().into())).collect();
-        let closes = cdr.closes_call;
-        let side = cdr.side;
-        let number = if side == CdrSide::Extension { self.extension_of(&cdr) } else { None };
-        let trunk = cdr.trunk.clone().filter(|_| {
-            matches!(cdr.route.as_deref(), Some("IP" | "XO")) && cdr.direction != Some(Direction::Internal)
-        });
-        let view = CdrView {
-            id,
-            device: self.id.clone(),
-            wire_id: cdr.wire_id,
-            call,
-            kind: cdr.kind,
-            route: cdr.route,
-            side,
-            from: cdr.from,
-            to: cdr.to,
-            trunk: cdr.trunk,
-            started_at: cdr.started_at,
-            ended_at: cdr.ended_at,
-            duration: cdr.duration,
-            recording: cdr.recording,
-            received_at: self.now,
-            extra,
-        };
-        self.pending.cdrs.push(StoredCdr { cdr: view, fingerprint });
-        self.record_closes(call, closes, number);
-        match trunk {
-            Some(trunk) if self.trunks.insert(trunk.clone()) => {
-                self.tell(Round::Entities, vec![(Entity::Trunk(trunk), Told::Mentioned)])
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// A record comes when a part of the call is over. If the report of that end does not come, the record is
-    /// taken for it.
-    fn record_closes(&mut self, call: Option<CallId>, closes: bool, extension: Option<Text>) {
-        let at = self.now + self.doubt.release;
-        let Some(call) = call.and_then(|id| self.calls.iter_mut().find(|call| call.id == id)) else { return };
-        let leg = match (closes, extension) {
-            (true, _) => None,
-            (false, Some(number)) => match call.live_extension(&number) {
-                Some(leg) => Some(leg.id),
-                None => return,
-            },
-            (false, None) => return,
-        };
-        if !call.releases.iter().any(|release| release.leg == leg) {
-            call.releases.push(super::call::Release { at, leg, reason: Text::const_new("record") });
-        }
-    }
-
-    /// The call that a record is of: live or ended a while ago, by wire id and numbers.
-    fn call_of(&self, cdr: &CdrFact) -> Option<CallId> {
-        let calls = || self.calls.iter().rev().chain(self.ended.iter().rev());
-        let has = |call: &Call, kind: LegKind, id: &Text, number: Option<&Text>| {
-            call.legs.iter().any(|leg| {
-                leg.kind == kind
-                    && leg.wire_id.as_ref() == Some(id)
-                    && (number.is_none() || leg.number.is_none() || leg.number.as_ref() == number)
-            })
-        };
-        let by_visitor = || {
-            let id = cdr.visitor.as_ref()?;
-            calls()
-                .find(|call| has(call, LegKind::Visitor, id, cdr.from.as_ref()))
-                .or_else(|| calls().find(|call| has(call, LegKind::Visitor, id, None)))
-        };
-        let by_outer = || {
-            let id = cdr.outer.as_ref()?;
-            calls()
-                .find(|call| has(call, LegKind::Outer, id, cdr.to.as_ref()))
-                .or_else(|| calls().find(|call| has(call, LegKind::Outer, id, None)))
-        };
-        let by_key =
-            || cdr.callid.as_ref().and_then(|key| calls().find(|call| call.key.as_ref() == Some(key)));
-        let by_numbers = || {
-            let (from, to) = (cdr.from.as_ref()?, cdr.to.as_ref()?);
-            let names =
-                |call: &Call, number: &Text| call.legs.iter().any(|leg| leg.number.as_ref() == Some(number));
-            calls().find(|call| names(call, from) && names(call, to))
-        };
-        by_visitor().or_else(by_outer).or_else(by_key).or_else(by_numbers).map(|call| call.id)
-    }
-
-    fn extension_of(&self, cdr: &CdrFact) -> Option<Text> {
-        match cdr.direction {
-            Some(Direction::Inbound) => cdr.to.clone().filter(|to| Some(to) != cdr.trunk.as_ref()),
-            Some(Direction::Outbound) => cdr.from.clone(),
-            // An internal call has two records; IN is the called one's.
-            Some(Direction::Internal) if cdr.kind == "IN" => cdr.to.clone(),
-            Some(Direction::Internal) => cdr.from.clone(),
-            _ => None,
-        }
-    }
-
     fn timers(&mut self) -> Vec<Ask> {
         let now = self.now;
         if let Some(w) = self.wakes.iter().position(|(at, _)| *at <= now) {
@@ -1099,28 +763,4 @@ impl CellState {
 fn creates(fact: &CallFact) -> bool {
     let somebody = fact.parties.iter().any(|party| !matches!(party, Party::Menu { .. }));
     somebody && !matches!(fact.happening, Happening::Failed | Happening::QueueRefused | Happening::Surveyed)
-}
-
-/// A hash of a record's content, stable over releases (FNV-1a): the same record again is a repeat.
-fn fingerprint(cdr: &CdrFact) -> u64 {
-    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
-    let mut add = |text: Option<&str>| {
-        for byte in text.unwrap_or("\u{1}").bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-        }
-    };
-    add(Some(&cdr.wire_id));
-    for text in [&cdr.callid, &cdr.visitor, &cdr.outer, &cdr.route, &cdr.from, &cdr.to, &cdr.trunk] {
-        add(text.as_deref());
-    }
-    for text in [&cdr.started_at_local, &cdr.ended_at_local, &cdr.recording] {
-        add(text.as_deref());
-    }
-    add(Some(&cdr.kind));
-    add(cdr.duration.map(|d| d.to_string()).as_deref());
-    for (name, value) in &cdr.extra {
-        add(Some(name));
-        add(Some(value));
-    }
-    hash
 }

@@ -1,0 +1,159 @@
+//! Records: each is kept once, joins its call, and ends a part of it whose end was not reported.
+
+use switchroom_domain::Text;
+use switchroom_domain::event::{EventData, EventKind};
+use switchroom_domain::fact::{CdrFact, CdrSide};
+use switchroom_domain::id::{CallId, CdrId};
+use switchroom_domain::view::{CdrView, Direction, LegKind};
+
+use super::{Ask, CellState, RECORDS_KEPT, Round, StoredCdr};
+use crate::device::call::{Call, Release};
+use crate::entity::{Entity, Told};
+
+impl CellState {
+    pub(super) fn cdr(&mut self, cdr: CdrFact) -> Vec<Ask> {
+        let fingerprint = fingerprint(&cdr);
+        if self.records.contains(&fingerprint) {
+            self.pending.duplicate = true;
+            return Vec::new();
+        }
+        if self.records.len() >= RECORDS_KEPT {
+            self.records.remove(0);
+        }
+        self.records.push(fingerprint);
+        let call = self.call_of(&cdr);
+        let id = CdrId(self.mint());
+        let data = EventData {
+            cdr: Some(id),
+            call,
+            from: cdr.from.clone(),
+            to: cdr.to.clone(),
+            trunk: cdr.trunk.clone(),
+            direction: cdr.direction,
+            extension: self.extension_of(&cdr),
+            recording: cdr.recording.clone(),
+            talk_seconds: cdr.duration.map(f64::from),
+            ..EventData::default()
+        };
+        self.emit(EventKind::CdrRecorded, compact_str::format_compact!("cdrs/{id}"), data);
+        let extra = cdr.extra.iter().map(|(k, v)| (k.to_string(), v.as_str().into())).collect();
+        let closes = cdr.closes_call;
+        let side = cdr.side;
+        let number = if side == CdrSide::Extension { self.extension_of(&cdr) } else { None };
+        let trunk = cdr.trunk.clone().filter(|_| {
+            matches!(cdr.route.as_deref(), Some("IP" | "XO")) && cdr.direction != Some(Direction::Internal)
+        });
+        let view = CdrView {
+            id,
+            device: self.id.clone(),
+            wire_id: cdr.wire_id,
+            call,
+            kind: cdr.kind,
+            route: cdr.route,
+            side,
+            from: cdr.from,
+            to: cdr.to,
+            trunk: cdr.trunk,
+            started_at: cdr.started_at,
+            ended_at: cdr.ended_at,
+            duration: cdr.duration,
+            recording: cdr.recording,
+            received_at: self.now,
+            extra,
+        };
+        self.pending.cdrs.push(StoredCdr { cdr: view, fingerprint });
+        self.record_closes(call, closes, number);
+        match trunk {
+            Some(trunk) if self.trunks.insert(trunk.clone()) => {
+                self.tell(Round::Entities, vec![(Entity::Trunk(trunk), Told::Mentioned)])
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A record comes when a part of the call is over. If the report of that end does not come, the record is
+    /// taken for it.
+    pub(super) fn record_closes(&mut self, call: Option<CallId>, closes: bool, extension: Option<Text>) {
+        let at = self.now + self.doubt.release;
+        let Some(call) = call.and_then(|id| self.calls.iter_mut().find(|call| call.id == id)) else { return };
+        let leg = match (closes, extension) {
+            (true, _) => None,
+            (false, Some(number)) => match call.live_extension(&number) {
+                Some(leg) => Some(leg.id),
+                None => return,
+            },
+            (false, None) => return,
+        };
+        if !call.releases.iter().any(|release| release.leg == leg) {
+            call.releases.push(Release { at, leg, reason: Text::const_new("record") });
+        }
+    }
+
+    /// The call that a record is of: live or ended a while ago, by wire id and numbers.
+    pub(super) fn call_of(&self, cdr: &CdrFact) -> Option<CallId> {
+        let calls = || self.calls.iter().rev().chain(self.ended.iter().rev());
+        let has = |call: &Call, kind: LegKind, id: &Text, number: Option<&Text>| {
+            call.legs.iter().any(|leg| {
+                leg.kind == kind
+                    && leg.wire_id.as_ref() == Some(id)
+                    && (number.is_none() || leg.number.is_none() || leg.number.as_ref() == number)
+            })
+        };
+        let by_visitor = || {
+            let id = cdr.visitor.as_ref()?;
+            calls()
+                .find(|call| has(call, LegKind::Visitor, id, cdr.from.as_ref()))
+                .or_else(|| calls().find(|call| has(call, LegKind::Visitor, id, None)))
+        };
+        let by_outer = || {
+            let id = cdr.outer.as_ref()?;
+            calls()
+                .find(|call| has(call, LegKind::Outer, id, cdr.to.as_ref()))
+                .or_else(|| calls().find(|call| has(call, LegKind::Outer, id, None)))
+        };
+        let by_key =
+            || cdr.callid.as_ref().and_then(|key| calls().find(|call| call.key.as_ref() == Some(key)));
+        let by_numbers = || {
+            let (from, to) = (cdr.from.as_ref()?, cdr.to.as_ref()?);
+            let names =
+                |call: &Call, number: &Text| call.legs.iter().any(|leg| leg.number.as_ref() == Some(number));
+            calls().find(|call| names(call, from) && names(call, to))
+        };
+        by_visitor().or_else(by_outer).or_else(by_key).or_else(by_numbers).map(|call| call.id)
+    }
+
+    pub(super) fn extension_of(&self, cdr: &CdrFact) -> Option<Text> {
+        match cdr.direction {
+            Some(Direction::Inbound) => cdr.to.clone().filter(|to| Some(to) != cdr.trunk.as_ref()),
+            Some(Direction::Outbound) => cdr.from.clone(),
+            // An internal call has two records; IN is the called one's.
+            Some(Direction::Internal) if cdr.kind == "IN" => cdr.to.clone(),
+            Some(Direction::Internal) => cdr.from.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// A hash of a record's content, stable over releases (FNV-1a): the same record again is a repeat.
+fn fingerprint(cdr: &CdrFact) -> u64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    let mut add = |text: Option<&str>| {
+        for byte in text.unwrap_or("\u{1}").bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    };
+    add(Some(&cdr.wire_id));
+    for text in [&cdr.callid, &cdr.visitor, &cdr.outer, &cdr.route, &cdr.from, &cdr.to, &cdr.trunk] {
+        add(text.as_deref());
+    }
+    for text in [&cdr.started_at_local, &cdr.ended_at_local, &cdr.recording] {
+        add(text.as_deref());
+    }
+    add(Some(&cdr.kind));
+    add(cdr.duration.map(|d| d.to_string()).as_deref());
+    for (name, value) in &cdr.extra {
+        add(Some(name));
+        add(Some(value));
+    }
+    hash
+}
