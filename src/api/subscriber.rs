@@ -1,7 +1,7 @@
 //! What streams and WebSockets share: the bound on how many there are, and when to look for more.
 //!
-//! A subscriber that has waited looks at once. Under load it looks at most every few milliseconds, the less
-//! often the more subscribers there are: one look then takes many events, and commits do not wake everyone.
+//! A few subscribers look whenever something was committed. Where there are many, each looks at most every few
+//! milliseconds, the less often the more there are: one look then takes many events, and commits do not wake everyone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -152,7 +152,10 @@ impl Subscriber {
                     if changed.is_err() {
                         return Ok(Next::Ending);
                     }
-                    tokio::time::sleep_until(spaced).await;
+                    // The clock of timers ticks in milliseconds: a shorter sleep would be a longer one.
+                    if spaced > Instant::now() {
+                        tokio::time::sleep_until(spaced).await;
+                    }
                 }
                 changed = self.ending.changed() => {
                     if changed.is_err() {
@@ -180,6 +183,6 @@ impl Subscriber {
 
     fn spacing(&self) -> Duration {
         let open = u64::try_from(self.state.streams.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
-        Duration::from_millis((open / 20).clamp(1, 50))
+        Duration::from_millis((open / 20).min(50))
     }
 }
