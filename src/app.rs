@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
@@ -53,6 +54,8 @@ pub struct Services {
     pub secret_key: SecretKey,
     /// True once the service is stopping.
     pub stopping: watch::Sender<bool>,
+    /// Report listeners that have ended though the service goes on.
+    pub lost_listeners: Arc<AtomicUsize>,
     arbiters: Vec<Room>,
     cell_settings: CellSettings,
 }
@@ -142,6 +145,7 @@ impl App {
             store,
             registry,
             unadopted: Arc::default(),
+            lost_listeners: Arc::default(),
             metrics,
             census,
             secret_key,
@@ -260,8 +264,8 @@ impl Services {
 
     /// A place for a device's cell: by its id, so that it is the same after a restart.
     fn new_handle(&self, id: DeviceId) -> Arc<DeviceHandle> {
-        let hash = id.as_str().bytes().fold(0_usize, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into()));
-        DeviceHandle::new(id, hash % self.arbiters.len())
+        let arbiter = id.stable_hash() % self.arbiters.len() as u64;
+        DeviceHandle::new(id, arbiter as usize)
     }
 
     async fn supervise(&self, handle: &Arc<DeviceHandle>, loaded: LoadedCell) -> anyhow::Result<()> {
@@ -334,6 +338,7 @@ impl Services {
             unadopted: Arc::clone(&self.unadopted),
             metrics: Arc::clone(&self.metrics),
             open: ingress::connection::Open::default(),
+            lost: Arc::clone(&self.lost_listeners),
         });
         for room in &self.arbiters {
             let listener = ingress::bind(address)

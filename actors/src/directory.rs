@@ -2,7 +2,7 @@
 //! [`DeviceHandle`] finds it there.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use actix::Addr;
@@ -19,12 +19,25 @@ pub struct DeviceHandle {
     /// Which arbiter the cell lives on.
     pub arbiter: usize,
     addr: RwLock<Option<Addr<Device>>>,
-    /// Reports that the cell could not take yet, in the order in which they came.
-    waiting: Mutex<VecDeque<Held>>,
-    /// How many reports have come.
-    arrived: AtomicU64,
-    /// How many are in the cell's mailbox.
+    line: Mutex<Line>,
+    /// How many reports are in the cell's mailbox.
     queued: AtomicUsize,
+}
+
+/// Reports that the cell could not take yet, in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) waiting: VecDeque<Held>,
+    /// How many reports have come to the device in all.
+    arrived: u64,
+}
+
+impl Line {
+    /// The place of a report that comes now among all of the device.
+    pub(crate) fn next_place(&mut self) -> u64 {
+        self.arrived += 1;
+        self.arrived
+    }
 }
 
 impl DeviceHandle {
@@ -35,8 +48,7 @@ impl DeviceHandle {
             id,
             arbiter,
             addr: RwLock::new(None),
-            waiting: Mutex::default(),
-            arrived: AtomicU64::new(0),
+            line: Mutex::default(),
             queued: AtomicUsize::new(0),
         })
     }
@@ -52,15 +64,15 @@ impl DeviceHandle {
         *self.addr.write().unwrap_or_else(PoisonError::into_inner) = addr;
     }
 
-    /// The place of a report that comes now among all of the device.
-    pub(crate) fn next_place(&self) -> u64 {
-        self.arrived.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// Reports that the cell has not begun with yet: in its mailbox, and in line before it.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.queued.load(Ordering::Relaxed) + self.waiting().len()
+        self.queued() + self.line().waiting.len()
+    }
+
+    /// How many reports are in the cell's mailbox.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
     }
 
     pub(crate) fn enqueued(&self) {
@@ -71,8 +83,8 @@ impl DeviceHandle {
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// What waits; whoever hands a report over holds this, so that none overtakes another.
-    pub(crate) fn waiting(&self) -> MutexGuard<'_, VecDeque<Held>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The device's line; whoever hands a report over holds this, so that none overtakes another.
+    pub(crate) fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -40,6 +40,7 @@ pub struct DeathNotice(Rc<RefCell<Notice>>);
 #[derive(Debug)]
 struct Notice {
     device: DeviceId,
+    life: u64,
     supervisor: Option<Recipient<CellDied>>,
     applying: Option<Applying>,
     actor: &'static str,
@@ -64,10 +65,10 @@ impl Applying {
 }
 
 impl DeathNotice {
-    /// A notice to this supervisor.
+    /// A notice to this supervisor, of this of the device's lives.
     #[must_use]
-    pub fn new(device: DeviceId, supervisor: Recipient<CellDied>) -> Self {
-        let notice = Notice { device, supervisor: Some(supervisor), applying: None, actor: "device" };
+    pub fn new(device: DeviceId, life: u64, supervisor: Recipient<CellDied>) -> Self {
+        let notice = Notice { device, life, supervisor: Some(supervisor), applying: None, actor: "device" };
         Self(Rc::new(RefCell::new(notice)))
     }
 
@@ -103,8 +104,12 @@ impl DeathNotice {
 impl Drop for Notice {
     fn drop(&mut self) {
         let Some(supervisor) = self.supervisor.take() else { return };
-        let died =
-            CellDied { device: self.device.clone(), applying: self.applying.take(), actor: self.actor };
+        let died = CellDied {
+            device: self.device.clone(),
+            life: self.life,
+            applying: self.applying.take(),
+            actor: self.actor,
+        };
         #[expect(clippy::disallowed_methods, reason = "a notice must not be refused; cells die rarely")]
         supervisor.do_send(died);
     }
@@ -116,6 +121,8 @@ impl Drop for Notice {
 pub struct CellDied {
     /// Which.
     pub device: DeviceId,
+    /// Which of its lives: one that was ended and begun anew meanwhile is no longer this one.
+    pub life: u64,
     /// While it was at work on this.
     pub applying: Option<Applying>,
     /// Which of its actors died first.
@@ -142,6 +149,8 @@ pub struct Dismiss(pub DeviceId);
 /// One supervised cell.
 struct Charge {
     handle: Arc<DeviceHandle>,
+    /// Which of all lives on this arbiter it lives now.
+    life: u64,
     settings: DeviceSettings,
     deaths: VecDeque<(Instant, Option<IdSeed>)>,
 }
@@ -152,6 +161,7 @@ pub struct Supervisor {
     ports: Ports,
     recorder: Addr<Recorder>,
     charges: HashMap<DeviceId, Charge>,
+    lives: u64,
 }
 
 impl Supervisor {
@@ -160,39 +170,44 @@ impl Supervisor {
         Self::create(|ctx| {
             // One message a cell at start-up, then one a death.
             ctx.set_mailbox_capacity(1024);
-            Self { ports, recorder, charges: HashMap::new() }
+            Self { ports, recorder, charges: HashMap::new(), lives: 0 }
         })
     }
 
-    fn launch(&self, device: &DeviceId, loaded: LoadedCell, ctx: &Context<Self>) {
-        let Some(charge) = self.charges.get(device) else { return };
+    /// Begins a life of the device. The report that it died of last, if it did, gets one more try before anything
+    /// else; nobody waits for it any more.
+    fn launch(
+        &mut self,
+        device: &DeviceId,
+        loaded: LoadedCell,
+        again_with: Option<Box<RawReport>>,
+        ctx: &Context<Self>,
+    ) {
+        let Some(charge) = self.charges.get_mut(device) else { return };
+        self.lives += 1;
+        charge.life = self.lives;
         let addr = Device::start_here(
             device.clone(),
             charge.settings,
             self.ports.clone(),
             self.recorder.clone(),
             loaded,
-            ctx.address().recipient(),
+            (charge.life, ctx.address().recipient()),
         );
-        charge.handle.set(Some(addr));
-    }
-
-    /// The report that the cell died of gets one more try; nobody waits for it any more.
-    fn deliver_again(&self, device: &DeviceId, raw: Option<Box<RawReport>>) {
-        let (Some(raw), Some(charge)) = (raw, self.charges.get(device)) else { return };
-        let facts = self.ports.interpreter.facts(device, &raw);
-        let (dialect, name) = (raw.dialect, raw.name.clone());
-        let delivery = Delivery::once(*raw, facts);
-        let sent = charge.handle.addr().is_some_and(|addr| addr.try_send(delivery).is_ok());
-        if !sent {
-            self.ports.observer.report(dialect, &name, Outcome::Shed);
-            tracing::error!(device.id = %device, "a report that its cell died of could not be delivered again");
+        if let Some(raw) = again_with {
+            let facts = self.ports.interpreter.facts(device, &raw);
+            let (dialect, name) = (raw.dialect, raw.name.clone());
+            if addr.try_send(Delivery::once(*raw, facts)).is_err() {
+                self.ports.observer.report(dialect, &name, Outcome::Shed);
+                tracing::error!(device.id = %device, "a report that its cell died of could not be delivered again");
+            }
         }
+        charge.handle.set(Some(addr));
     }
 
     fn rebuild(
         &self,
-        device: DeviceId,
+        (device, life): (DeviceId, u64),
         after: Duration,
         again_with: Option<Box<RawReport>>,
         ctx: &mut Context<Self>,
@@ -209,14 +224,17 @@ impl Supervisor {
             }
             store.load(id).await
         };
-        ctx.spawn(load.into_actor(self).map(move |loaded, supervisor, ctx| match loaded {
-            Ok(loaded) => {
-                supervisor.launch(&device, loaded, ctx);
-                supervisor.deliver_again(&device, again_with);
+        ctx.spawn(load.into_actor(self).map(move |loaded, supervisor, ctx| {
+            if supervisor.charges.get(&device).is_none_or(|charge| charge.life != life) {
+                // Dismissed meanwhile, and perhaps begun anew.
+                return;
             }
-            Err(error) => {
-                tracing::error!(device.id = %device, %error, "a cell cannot be loaded; trying again");
-                supervisor.rebuild(device, Duration::from_secs(1), again_with, ctx);
+            match loaded {
+                Ok(loaded) => supervisor.launch(&device, loaded, again_with, ctx),
+                Err(error) => {
+                    tracing::error!(device.id = %device, %error, "a cell cannot be loaded; trying again");
+                    supervisor.rebuild((device, life), Duration::from_secs(1), again_with, ctx);
+                }
             }
         }));
     }
@@ -232,8 +250,8 @@ impl Handler<Supervise> for Supervisor {
     fn handle(&mut self, supervise: Supervise, ctx: &mut Self::Context) {
         let Supervise { handle, settings, loaded } = supervise;
         let device = handle.id.clone();
-        self.charges.insert(device.clone(), Charge { handle, settings, deaths: VecDeque::new() });
-        self.launch(&device, loaded, ctx);
+        self.charges.insert(device.clone(), Charge { handle, life: 0, settings, deaths: VecDeque::new() });
+        self.launch(&device, loaded, None, ctx);
     }
 }
 
@@ -258,9 +276,9 @@ impl Handler<CellDied> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, died: CellDied, ctx: &mut Self::Context) {
-        let CellDied { device, applying, actor } = died;
+        let CellDied { device, life, applying, actor } = died;
         self.ports.observer.restarted(actor);
-        let Some(charge) = self.charges.get_mut(&device) else { return };
+        let Some(charge) = self.charges.get_mut(&device).filter(|charge| charge.life == life) else { return };
         charge.handle.set(None);
         let now = Instant::now();
         charge.deaths.retain(|(at, _)| now.duration_since(*at) < BUDGET_SPAN);
@@ -281,7 +299,7 @@ impl Handler<CellDied> for Supervisor {
             _ => None,
         };
         let wait = if deaths > BUDGET { BUDGET_SPAN } else { Duration::ZERO };
-        self.rebuild(device, wait, again_with, ctx);
+        self.rebuild((device, life), wait, again_with, ctx);
     }
 }
 

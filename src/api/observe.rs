@@ -165,11 +165,15 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
         reasons.push(format!("the store has been at one commit for {} seconds", busy.as_secs()));
     }
     let store_is_good = reasons.is_empty();
+    let lost = state.services.lost_listeners.load(std::sync::atomic::Ordering::Relaxed);
+    if lost > 0 {
+        reasons.push(format!("{lost} report listeners have ended; restart the service"));
+    }
     let stopping = *state.services.stopping.borrow() || *state.ending.borrow();
     if stopping {
         reasons.push("the service is stopping".to_owned());
     }
-    let checks = BTreeMap::from([("store", store_is_good), ("running", !stopping)]);
+    let checks = BTreeMap::from([("store", store_is_good), ("reports", lost == 0), ("running", !stopping)]);
     if reasons.is_empty() {
         HttpResponse::Ok().json(Health { status: "ok", reasons, checks })
     } else {

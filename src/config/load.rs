@@ -6,6 +6,9 @@ use toml::{Table, Value};
 
 use super::sections::Config;
 
+/// What limits may allow a head or a body, in bytes: reports have a few hundred.
+const LARGEST_BODY: usize = 16 * 1024 * 1024;
+
 /// What is wrong with a configuration, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -162,6 +165,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         || limits.connections == 0
     {
         return wrong("reports.limits: too small to take any report");
+    }
+    if limits.body_bytes > LARGEST_BODY || limits.head_bytes > LARGEST_BODY {
+        return wrong("reports.limits: head_bytes and body_bytes are at most 16777216 (16 MiB)");
     }
     let mut ids = std::collections::HashSet::new();
     for device in &config.device {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -135,21 +136,36 @@ pub struct Lingering {
     going: Box<Going>,
 }
 
-/// Takes a connection that was just accepted; none when there are too many.
+/// Takes a connection that was just accepted, to be looked at for the first time; none when there are too many even to
+/// say so.
 pub fn open(
-    mut stream: mio::net::TcpStream,
+    stream: mio::net::TcpStream,
     peer: SocketAddr,
     front: &Arc<Front>,
     gate: &Gate,
-) -> Option<Box<Going>> {
-    let Some(counted) = Counted::enter(Arc::clone(front), peer.ip().to_canonical()) else {
-        let refusal = Refusal::new(503, "too many connections; send over fewer at a time");
-        // It takes so few bytes at once, or is not there any more.
-        let _ = stream.write_all(&answer(None, refusal.status, &refusal.detail, false));
-        return None;
-    };
-    let conversation = Conversation::new(counted, gate.clone());
-    Some(Box::new(Going { stream, conversation, heard: None, lingering: None }))
+) -> Option<(Box<Going>, u8)> {
+    let source = peer.ip().to_canonical();
+    match Counted::enter(Arc::clone(front), source) {
+        Some(counted) => {
+            let conversation = Conversation::new(counted, gate.clone());
+            Some((Box::new(Going { stream, conversation, heard: None, lingering: None }), 0))
+        }
+        None => {
+            turn_away(stream);
+            None
+        }
+    }
+}
+
+/// Says that there are too many. What has come is read away, or closing would reset the connection before the answer
+/// is read; more is not done for it.
+fn turn_away(mut stream: mio::net::TcpStream) {
+    let mut bytes = [0; FIRST_READ];
+    let refusal = Refusal::new(503, "too many connections; send over fewer at a time");
+    // It takes so few bytes at once, or is not there any more.
+    let _ = stream.write_all(&answer(None, refusal.status, &refusal.detail, false));
+    let _ = stream.shutdown(Shutdown::Write);
+    while matches!(stream.read(&mut bytes), Ok(read) if read > 0) {}
 }
 
 impl Answered {
@@ -196,8 +212,17 @@ impl Lingering {
 }
 
 impl Going {
-    /// Serves a new connection as far as that can be done without waiting.
-    pub fn first(mut self: Box<Self>) -> First {
+    /// Serves a new connection as far as that can be done without waiting. A message that breaks this breaks its own
+    /// connection only: this runs in the accept loop.
+    pub fn first(self: Box<Self>) -> First {
+        let front = Arc::clone(&self.conversation.front);
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.look())).unwrap_or_else(|_| {
+            front.metrics.report("unknown", "other", Outcome::Malformed);
+            First::Over
+        })
+    }
+
+    fn look(mut self: Box<Self>) -> First {
         let mut bytes = [0; FIRST_READ];
         match self.stream.read(&mut bytes) {
             Ok(0) => return First::Over,
@@ -225,17 +250,19 @@ impl Going {
 
     /// Waits for what its first message must wait for, most often the disk. A connection that waits for nothing else
     /// needs no place in the poll set either.
-    pub async fn settled(mut self: Box<Self>) -> First {
-        if let Some(heard) = &mut self.heard {
-            heard.settle().await;
-            if self.conversation.buffer.is_empty()
-                && let (Some(answer), next) = self.conversation.conclude(heard, false)
-            {
+    ///
+    /// # Errors
+    /// Gives the connection back that is to be served on.
+    pub async fn settled(mut self: Box<Self>) -> Result<Answered, Box<Self>> {
+        let Some(heard) = &mut self.heard else { return Err(self) };
+        heard.settle().await;
+        match self.conversation.conclude(heard, false) {
+            (Some(answer), next) if self.conversation.buffer.is_empty() => {
                 self.heard = None;
-                return First::Answer(Box::new(Answered { going: self, answer, next }));
+                Ok(Answered { going: self, answer, next })
             }
+            _ => Err(self),
         }
-        First::Goes(self)
     }
 
     /// Serves the connection to its end.

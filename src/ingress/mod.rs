@@ -16,6 +16,7 @@ pub mod proof;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use switchroom_actors::ingress::Gate;
@@ -69,6 +70,8 @@ pub struct Front {
     pub metrics: Arc<Metrics>,
     /// Connections that are open now, by address.
     pub open: connection::Open,
+    /// Listeners that have ended though the service goes on.
+    pub lost: Arc<AtomicUsize>,
 }
 
 /// Binds a listener that shares its port with those of the other arbiters.
@@ -85,10 +88,12 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     // Answers on a kept connection go out at once; accepted connections inherit it.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(4096)?;
+    socket.listen(BACKLOG as i32)?;
     Ok(socket.into())
 }
 
+/// So many connections may stand before the door.
+const BACKLOG: usize = 4096;
 /// So many connections are accepted before others on this arbiter have their turn.
 const AT_A_TIME: usize = 64;
 /// A new connection on which nothing has come yet is looked at so often, with others having their turn in between,
@@ -112,6 +117,7 @@ pub async fn accept(
             return;
         }
     };
+    let lost = Lost { front: Arc::clone(&front), stopping: stopping.clone() };
     let mut stop = stopping.clone();
     // Connections that waited for the disk come back through here; no more than are open.
     let (closing_to, mut closing) = mpsc::unbounded_channel();
@@ -119,7 +125,7 @@ pub async fn accept(
         let (stopping, closing) = (stopping.clone(), closing_to.clone());
         drop(actix_rt::spawn(async move {
             let going = match going.settled().await {
-                First::Answer(answered) => match answered.part() {
+                Ok(answered) => match answered.part() {
                     Some(Parted::Lingers(lingering)) => {
                         // The listener may have ended; then this connection does too.
                         return drop(closing.send(lingering));
@@ -127,8 +133,7 @@ pub async fn accept(
                     Some(Parted::Goes(going)) => going,
                     None => return,
                 },
-                First::Goes(going) | First::Silent(going) => going,
-                First::Over => return,
+                Err(going) => going,
             };
             going.serve(stopping).await;
         }));
@@ -136,11 +141,15 @@ pub async fn accept(
     // Accepted, and nothing has come yet.
     let mut silent: Vec<(Box<Going>, u8)> = Vec::new();
     let mut lingering: VecDeque<Lingering> = VecDeque::new();
-    loop {
+    let mut open = true;
+    while open {
         let look = lingering.front().map(|first| first.since + LOOK_AFTER);
         let ready = tokio::select! {
             biased;
-            _ = stop.wait_for(|stopping| *stopping) => break,
+            _ = stop.wait_for(|stopping| *stopping) => {
+                open = false;
+                None
+            }
             ready = listener.readable() => Some(ready),
             () = until(look), if look.is_some() => None,
             Some(waited) = closing.recv() => {
@@ -158,9 +167,7 @@ pub async fn accept(
             Some(Ok(mut ready)) => {
                 for _ in 0..AT_A_TIME {
                     match ready.try_io(|listener| listener.get_ref().accept()) {
-                        Ok(Ok((stream, peer))) => {
-                            fresh.extend(connection::open(stream, peer, &front, &gate).map(|new| (new, 0)));
-                        }
+                        Ok(Ok((stream, peer))) => fresh.extend(connection::open(stream, peer, &front, &gate)),
                         Ok(Err(error)) => {
                             // Out of descriptors, most likely: give connections time to end instead of spinning.
                             tracing::warn!(%error, "a connection could not be accepted");
@@ -173,14 +180,19 @@ pub async fn accept(
             }
             Some(Err(error)) => {
                 tracing::error!(%error, "the report listener failed");
-                return;
+                break;
             }
+        }
+        if !open {
+            // What stands before the door has sent its report already, and would be cut off: the last are taken in.
+            let last = std::iter::from_fn(|| listener.get_ref().accept().ok()).take(BACKLOG);
+            fresh.extend(last.filter_map(|(stream, peer)| connection::open(stream, peer, &front, &gate)));
         }
         let mut answers = Vec::new();
         for (going, looks) in fresh {
             match going.first() {
                 First::Answer(answered) => answers.push(answered),
-                First::Silent(going) if looks < LOOKS => silent.push((going, looks + 1)),
+                First::Silent(going) if looks < LOOKS && open => silent.push((going, looks + 1)),
                 First::Silent(going) | First::Goes(going) => go(going),
                 First::Over => {}
             }
@@ -201,8 +213,23 @@ pub async fn accept(
         }
         tokio::task::yield_now().await;
     }
-    silent.into_iter().map(|(going, _)| going).for_each(go);
     lingering.into_iter().filter_map(Lingering::look).for_each(go);
+    drop(lost);
+}
+
+/// Counts a listener that ends though the service goes on; `/readyz` tells.
+struct Lost {
+    front: Arc<Front>,
+    stopping: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        if !*self.stopping.borrow() {
+            tracing::error!("a report listener has ended; restart the service");
+            self.front.lost.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 async fn until(when: Option<Instant>) {

@@ -272,9 +272,11 @@ pub fn oldest(connection: &Connection) -> Result<u64, StorageError> {
 
 /// How many blocks one question looks into.
 const BLOCKS_AT_A_TIME: usize = 256;
+/// How many it passes over, because the device is not in them.
+const PASSED_AT_A_TIME: usize = 16_384;
 
 /// Events after a cursor, of one device or all; up to `limit`, and no more than a bounded number of blocks is
-/// looked into. Gives how far that came, which is the cursor to go on from, and none at the end of the log.
+/// looked at. Gives how far that came, which is the cursor to go on from, and none at the end of the log.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -286,19 +288,17 @@ pub fn events(
 ) -> Result<(Vec<Published>, Option<u64>), StorageError> {
     let mut names = HashMap::new();
     let mut statement = connection.prepare_cached(
-        "SELECT last_event - events + 1, last_event, devices, body FROM log WHERE last_event > ? ORDER BY last_event",
+        "SELECT last_report, last_event - events + 1, last_event, devices FROM log WHERE last_event > ? \
+         ORDER BY last_event",
     )?;
     let mut rows = statement.query(params![i64::try_from(after).unwrap_or(i64::MAX)])?;
-    let (mut found, mut looked) = (Vec::new(), 0);
+    let (mut found, mut looked, mut passed) = (Vec::new(), 0, 0);
     while let Some(row) = rows.next()? {
-        let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let is_in = |key: i64| row.get_ref(2).is_ok_and(|d| d.as_blob().is_ok_and(|d| holds(d, key)));
-        if device.is_none_or(is_in) {
+        let (block, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if is_in(row, 3, device)? {
             looked += 1;
-            let body = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-            let body = unpack(body)?;
-            let block: Block<'_> = read(&body)?;
-            for (cursor, event) in (first.cast_unsigned()..).zip(&block.events) {
+            let body = body(connection, block)?;
+            for (cursor, event) in (first.cast_unsigned()..).zip(&read(&body)?.events) {
                 if cursor <= after || device.is_some_and(|key| key != event.device) {
                     continue;
                 }
@@ -311,12 +311,30 @@ pub fn events(
                 };
                 found.push(Published { cursor, sealed: SealedEvent::new(event.event(name.clone())?) });
             }
+        } else {
+            passed += 1;
         }
-        if looked >= BLOCKS_AT_A_TIME {
+        if looked >= BLOCKS_AT_A_TIME || passed >= PASSED_AT_A_TIME {
             return Ok((found, Some(last.cast_unsigned())));
         }
     }
     Ok((found, None))
+}
+
+/// Is this device in the block of this row? Looks at nothing but the list of devices: the body lies on other pages.
+fn is_in(row: &rusqlite::Row<'_>, column: usize, device: Option<i64>) -> Result<bool, StorageError> {
+    let Some(device) = device else { return Ok(true) };
+    let devices = row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?;
+    Ok(holds(devices, device))
+}
+
+/// The unpacked body of a block.
+fn body(connection: &Connection, block: i64) -> Result<Vec<u8>, StorageError> {
+    let mut statement = connection.prepare_cached("SELECT body FROM log WHERE last_report = ?")?;
+    let mut rows = statement.query(params![block])?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let packed = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    Ok(unpack(packed)?.into_owned())
 }
 
 fn device_of(connection: &Connection, key: i64) -> Result<DeviceId, StorageError> {
@@ -357,18 +375,16 @@ pub(super) fn each(
     mut visit: impl FnMut(i64, &Logged<'_>),
 ) -> Result<(), StorageError> {
     let mut statement = connection.prepare(
-        "SELECT last_report - reports + 1, devices, body FROM log WHERE last_report > ? ORDER BY last_report",
+        "SELECT last_report, last_report - reports + 1, devices FROM log WHERE last_report > ? ORDER BY last_report",
     )?;
     let mut rows = statement.query(params![after])?;
     while let Some(row) = rows.next()? {
-        let first: i64 = row.get(0)?;
-        let is_in = |key: i64| row.get_ref(1).is_ok_and(|d| d.as_blob().is_ok_and(|d| holds(d, key)));
-        if !device.is_none_or(is_in) {
+        let (block, first): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if !is_in(row, 2, device)? {
             continue;
         }
-        let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-        let body = unpack(body)?;
-        let block: Block<'_> = read(&body)?;
+        let body = body(connection, block)?;
+        let block = read(&body)?;
         for (id, logged) in (first..).zip(&block.reports) {
             if id > after && device.is_none_or(|key| key == logged.device) {
                 visit(id, logged);

@@ -5,6 +5,7 @@
 //! the loss of power as far as the disk keeps its word.
 
 pub mod block;
+mod copier;
 pub mod devices;
 pub mod hub;
 pub mod reader;

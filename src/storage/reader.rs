@@ -1,4 +1,5 @@
-//! Reading what is remembered. Readers have connections of their own, so that they never wait for the writer.
+//! Reading what is remembered. Readers have connections of their own and do not wait for the writer, but for calls and
+//! records that were published a moment ago and are not in their tables yet.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -203,21 +204,26 @@ fn scan_log(
 /// Where the log of each device begins: after its snapshot, or with the device itself.
 fn beginnings(connection: &Connection) -> Result<HashMap<i64, i64>, rusqlite::Error> {
     let mut statement = connection.prepare(
-        "SELECT d.key, max(d.log_id, coalesce(s.log_id, 0)) FROM device d LEFT JOIN snapshot s ON s.device = d.key",
+        "SELECT d.key, max(d.log_id, coalesce(s.log_id, 0)) FROM device d LEFT JOIN snapshot s ON s.device = d.key AND s.log_id >= d.log_id",
     )?;
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Devices that have reports after their snapshot, with the id that their snapshot reaches to.
+/// Devices that were removed, by key.
+pub(super) fn removed(connection: &Connection) -> Result<HashSet<i64>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT key FROM device WHERE secrets IS NULL")?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Devices that have reports after their snapshot, with the id before the first of these.
 pub(super) fn unwritten(connection: &Connection) -> Result<HashMap<i64, i64>, StorageError> {
-    let mut removed = connection.prepare("SELECT key FROM device WHERE secrets IS NULL")?;
-    let removed: HashSet<i64> = removed.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let removed = removed(connection)?;
     let beginnings = beginnings(connection)?;
     let mut found = HashMap::new();
     block::each(connection, replay_floor(connection)?, None, |id, logged| {
         let reached = beginnings.get(&logged.device).copied().unwrap_or(0);
         if id > reached && !removed.contains(&logged.device) {
-            found.insert(logged.device, reached);
+            found.entry(logged.device).or_insert(id - 1);
         }
     })?;
     Ok(found)
@@ -228,13 +234,15 @@ pub(super) fn load_cell(connection: &Connection, device: &DeviceId) -> Result<Lo
     let cell = connection
         .query_row(
             "SELECT d.key, max(d.log_id, coalesce(s.log_id, 0)), s.body FROM device d \
-             LEFT JOIN snapshot s ON s.device = d.key WHERE d.id = ?",
+             LEFT JOIN snapshot s ON s.device = d.key AND s.log_id >= d.log_id WHERE d.id = ?",
             params![device.as_str()],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .optional()?;
     let Some((key, after, snapshot)) = cell else { return Ok(LoadedCell::default()) };
     let mut loaded = LoadedCell { snapshot, log: Vec::new() };
+    // What no device's snapshot lacks need not be looked at.
+    let after = i64::max(after, replay_floor(connection)?);
     scan_log(connection, after, Some(key), |_, _, entry| loaded.log.push(entry))?;
     Ok(loaded)
 }
@@ -249,7 +257,7 @@ pub fn load_cells(connection: &Connection) -> Result<HashMap<DeviceId, LoadedCel
     {
         let mut statement = connection.prepare(
             "SELECT d.key, d.id, max(d.log_id, coalesce(s.log_id, 0)), s.body FROM device d \
-             LEFT JOIN snapshot s ON s.device = d.key",
+             LEFT JOIN snapshot s ON s.device = d.key AND s.log_id >= d.log_id",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

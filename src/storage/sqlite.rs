@@ -72,10 +72,10 @@ pub fn open_copier(path: &Path) -> Result<Connection, StorageError> {
 }
 
 /// Copies what can be copied of the write-ahead log into the database, without keeping anybody from writing. Gives how
-/// many pages the log has.
+/// many pages the log has, and how many of them are copied.
 ///
 /// # Errors
 /// When the files cannot be read or written.
-pub fn checkpoint(connection: &Connection) -> Result<i64, rusqlite::Error> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
+pub fn checkpoint(connection: &Connection) -> Result<(i64, i64), rusqlite::Error> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))
 }

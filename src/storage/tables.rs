@@ -110,19 +110,17 @@ fn to_json(value: &impl Serialize) -> Result<String, StorageError> {
 ///
 /// # Errors
 /// When the database refuses it.
-pub fn write<'a>(
-    connection: &mut Connection,
+pub fn put<'a>(
+    transaction: &Transaction<'_>,
     rows: impl Iterator<Item = &'a Row>,
     reach: i64,
 ) -> Result<(), StorageError> {
-    let transaction = connection.transaction()?;
     for row in rows {
-        row.write(&transaction)?;
+        row.write(transaction)?;
     }
     transaction
         .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('tables_reach', ?)")?
         .execute(params![reach.to_string()])?;
-    transaction.commit()?;
     Ok(())
 }
 
@@ -140,9 +138,16 @@ pub fn catch_up(connection: &mut Connection) -> Result<(), StorageError> {
         reach = last_report;
         waiting.append(&mut rows);
         if waiting.len() >= AT_A_TIME {
-            write(connection, waiting.iter(), reach)?;
+            put_at_once(connection, &waiting, reach)?;
             waiting.clear();
         }
     }
-    write(connection, waiting.iter(), reach)
+    put_at_once(connection, &waiting, reach)
+}
+
+fn put_at_once(connection: &mut Connection, rows: &[Row], reach: i64) -> Result<(), StorageError> {
+    let transaction = connection.transaction()?;
+    put(&transaction, rows.iter(), reach)?;
+    transaction.commit()?;
+    Ok(())
 }

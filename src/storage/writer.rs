@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use switchroom_domain::id::DeviceId;
 use tokio::sync::{Notify, oneshot};
 
 use super::block::{self, Block};
+use super::copier::Copier;
 use super::tables::{self, Row};
 use super::{Hub, Published, StorageError, reader, sqlite};
 use crate::metrics::Metrics;
@@ -32,28 +34,26 @@ const CROWDED: Duration = Duration::from_micros(5000);
 const BATCH: usize = 512;
 /// So many records make a block at most: what is read again at a time stays small.
 const BLOCK: usize = 512;
+/// And so many bytes, unless one record alone has more.
+const BLOCK_BYTES: usize = 8 * 1024 * 1024;
 /// So long calls and records wait for being written into their tables, unless there are many or they are asked for.
 const SETTLE: Duration = Duration::from_millis(500);
-/// So many rows are written into their tables at a time: a commit waits no longer than that takes.
+/// So many rows are written into their tables with a commit: it takes little longer by that.
 const SLICE: usize = 24;
 /// So many rows are written without waiting longer.
 const ROWS: usize = 8192;
 /// After so many reports without anything for the tables it is noted how far they reach.
 const FAR: i64 = 100_000;
-/// How often what the write-ahead log holds is copied into the database.
-const CHECKPOINT: Duration = Duration::from_millis(500);
-/// Pages in the write-ahead log at which the writer pauses for the rest to be copied, so that it begins anew.
-const LONG_LOG: i64 = 8192;
+/// So many at a time when somebody waits for all.
+const SETTLE_AT_A_TIME: usize = 1024;
+/// So long a commit that fails is still tried again once the service is stopping.
+const LAST_TRIES: Duration = Duration::from_secs(10);
 /// A reader waits no longer than this for the tables to be brought up to date, and then reads what is there.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the writer is asked to do besides records.
+/// What the writer is asked to do.
 enum Job {
     Record(Box<Record>),
-    /// Brings the tables up to date, and tells so.
-    Settle(oneshot::Sender<()>),
-    /// Copies what is left of the write-ahead log.
-    Checkpoint,
     /// Runs on the writer's connection, in its order.
     Run(Box<dyn FnOnce(&mut Connection) + Send>),
 }
@@ -61,16 +61,78 @@ enum Job {
 #[derive(Default)]
 struct Queue {
     jobs: Vec<Job>,
+    /// Who waits for the tables to be brought up to date.
+    settlers: Vec<oneshot::Sender<()>>,
     stopping: bool,
+    /// The writer has ended: nothing is taken any more.
+    closed: bool,
 }
 
-struct Shared {
+pub(super) struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
     stopped: Condvar,
     room: Arc<Notify>,
     /// When the writer last finished a commit, and whether it failed: for readiness.
     health: Mutex<Health>,
+    /// Rows that are published and not in their tables yet.
+    unsettled: AtomicUsize,
+    /// The write-ahead log is long, and most of it is copied: the writer does the rest.
+    checkpoint: AtomicBool,
+}
+
+impl Shared {
+    fn push(&self, job: Job) {
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            // Dropping it tells whoever waits.
+            return;
+        }
+        queue.jobs.push(job);
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    fn ask_settle(&self, done: oneshot::Sender<()>) {
+        let mut queue = lock(&self.queue);
+        // Who gave up waiting is no longer counted.
+        queue.settlers.retain(|settler| !settler.is_closed());
+        if !queue.closed {
+            queue.settlers.push(done);
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Waits so long, or until the store stops; says whether it does.
+    pub(super) fn stops_within(&self, time: Duration) -> bool {
+        let queue = lock(&self.queue);
+        let waited = self.stopped.wait_timeout_while(queue, time, |queue| !queue.stopping);
+        waited.unwrap_or_else(PoisonError::into_inner).0.stopping
+    }
+
+    /// Has the writer copy what is left of the write-ahead log after its next commit.
+    pub(super) fn ask_checkpoint(&self) {
+        self.checkpoint.store(true, Relaxed);
+    }
+}
+
+/// However the writer ends, nobody waits for it any longer.
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.0.queue);
+        queue.closed = true;
+        let dropped = (std::mem::take(&mut queue.jobs), std::mem::take(&mut queue.settlers));
+        let stopping = queue.stopping;
+        drop(queue);
+        drop(dropped);
+        if !stopping {
+            tracing::error!("the store's writer has ended; restart the service");
+            lock(&self.0.health).error = Some("the writer has ended; restart the service".into());
+        }
+    }
 }
 
 /// How the writer does.
@@ -110,6 +172,8 @@ impl SqliteStore {
             stopped: Condvar::new(),
             room: Arc::new(Notify::new()),
             health: Mutex::new(Health { busy_since: None, error: None }),
+            unsettled: AtomicUsize::new(0),
+            checkpoint: AtomicBool::new(false),
         });
         let writer = Writer {
             connection,
@@ -122,7 +186,7 @@ impl SqliteStore {
             shared: Arc::clone(&shared),
             metrics,
         };
-        let copier = Copier { connection: sqlite::open_copier(path)?, shared: Arc::clone(&shared) };
+        let copier = Copier::new(path, Arc::clone(&shared))?;
         let threads =
             vec![spawn("store-writer", move || writer.run())?, spawn("store-copier", move || copier.run())?];
         Ok(Arc::new(Self { shared, path: path.to_owned(), hub, threads: Mutex::new(threads) }))
@@ -192,26 +256,22 @@ impl SqliteStore {
 pub struct Settler(Arc<Shared>);
 
 impl Settler {
-    /// Everything submitted before is in its table after this, unless the disk is very slow.
+    /// Everything published before is in its table after this, unless the disk is very slow.
     pub async fn settle(&self) {
+        if self.0.unsettled.load(Relaxed) == 0 {
+            return;
+        }
         let (done, settled) = oneshot::channel();
-        self.0.push(Job::Settle(done));
+        self.0.ask_settle(done);
         // Too slow, or stopping: what is there is read.
         let _ = tokio::time::timeout(PATIENCE, settled).await;
-    }
-}
-
-impl Shared {
-    fn push(&self, job: Job) {
-        lock(&self.queue).jobs.push(job);
-        self.filled.notify_one();
     }
 }
 
 impl Store for SqliteStore {
     fn submit(&self, record: Box<Record>) -> Result<(), Full> {
         let mut queue = lock(&self.shared.queue);
-        if queue.jobs.len() >= CAPACITY {
+        if queue.closed || queue.jobs.len() >= CAPACITY {
             return Err(Full(record));
         }
         let was_empty = queue.jobs.is_empty();
@@ -232,15 +292,20 @@ impl Store for SqliteStore {
     }
 
     fn load(&self, device: DeviceId) -> BoxFuture<'static, Result<LoadedCell, StoreError>> {
-        let (done, result) = oneshot::channel();
-        self.shared.push(Job::Run(Box::new(move |connection| {
-            let _ = done.send(reader::load_cell(connection, &device));
+        let (done, committed) = oneshot::channel();
+        self.shared.push(Job::Run(Box::new(move |_| {
+            // Nobody may wait for it any more.
+            let _ = done.send(());
         })));
+        let path = self.path.clone();
         Box::pin(async move {
-            match result.await {
-                Ok(loaded) => loaded.map_err(|error| StoreError(error.to_string())),
-                Err(_) => Err(StoreError("the store is stopping".into())),
+            if committed.await.is_err() {
+                return Err(StoreError("the store is stopping".into()));
             }
+            // It may read for a while, and not on the writer's thread.
+            let reader = reader::Reader::new(&path, None).map_err(|error| StoreError(error.to_string()))?;
+            let loaded = reader.query(move |connection| reader::load_cell(connection, &device)).await;
+            loaded.map_err(|error| StoreError(error.to_string()))
         })
     }
 
@@ -268,38 +333,6 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .map_err(|error| StorageError::File { path: format!("the thread {name}"), error })
 }
 
-/// Copies the write-ahead log into the database beside the writer, which would stand still meanwhile if it did this
-/// itself. While commits go on it never comes to the very end, so once the log is long the writer does the rest.
-struct Copier {
-    connection: Connection,
-    shared: Arc<Shared>,
-}
-
-impl Copier {
-    fn run(self) {
-        loop {
-            let queue = lock(&self.shared.queue);
-            let (queue, _) = self
-                .shared
-                .stopped
-                .wait_timeout_while(queue, CHECKPOINT, |queue| !queue.stopping)
-                .unwrap_or_else(PoisonError::into_inner);
-            let stopping = queue.stopping;
-            drop(queue);
-            if stopping {
-                return;
-            }
-            match sqlite::checkpoint(&self.connection) {
-                Ok(pages) if pages > LONG_LOG => self.shared.push(Job::Checkpoint),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the write-ahead log could not be copied into the database")
-                }
-            }
-        }
-    }
-}
-
 /// Where the next rows go.
 #[derive(Debug)]
 struct Place {
@@ -322,10 +355,17 @@ impl Place {
             place.devices.insert(id, row.get(1)?);
         }
         // Devices with reports since their snapshot: all that are found between the floor and the end.
-        for (device, log_id) in reader::unwritten(connection)? {
-            place.dirty.insert(device, log_id);
-        }
+        place.dirty = reader::unwritten(connection)?;
         Ok(place)
+    }
+
+    /// Devices may have been added or removed: what was removed no longer keeps the log.
+    fn devices_changed(&mut self, connection: &Connection) {
+        self.devices.clear();
+        match reader::removed(connection) {
+            Ok(removed) => self.dirty.retain(|device, _| !removed.contains(device)),
+            Err(error) => tracing::error!(%error, "it cannot be read which devices were removed"),
+        }
     }
 }
 
@@ -355,52 +395,48 @@ struct AfterCommit {
 
 impl Writer {
     fn run(mut self) {
+        let _closing = Closing(Arc::clone(&self.shared));
         let mut last_commit = Instant::now();
         loop {
-            let Some(jobs) = self.wait(last_commit) else { return self.settle(usize::MAX) };
+            let Some((jobs, settlers)) = self.wait(last_commit) else { return self.settle_all() };
             self.shared.room.notify_waiters();
             lock(&self.shared.health).busy_since = Some(Instant::now());
             let mut batch = Vec::with_capacity(jobs.len());
             for job in jobs {
                 match job {
                     Job::Record(record) => batch.push(record),
-                    Job::Settle(done) => {
-                        self.commit(std::mem::take(&mut batch));
-                        self.settle(usize::MAX);
-                        // Nobody may wait for it any more.
-                        let _ = done.send(());
-                    }
-                    Job::Checkpoint => {
-                        if let Err(error) = sqlite::checkpoint(&self.connection) {
-                            tracing::warn!(%error, "the write-ahead log could not be copied into the database");
-                        }
-                    }
                     Job::Run(run) => {
-                        self.commit(std::mem::take(&mut batch));
-                        self.settle(usize::MAX);
+                        self.commit(std::mem::take(&mut batch), 0);
                         run(&mut self.connection);
-                        // It may have added or removed devices.
-                        self.place.devices.clear();
+                        self.place.devices_changed(&self.connection);
                     }
                 }
             }
             self.rate = batch.len() as f64 / last_commit.elapsed().as_secs_f64().max(1e-6);
-            self.commit(batch);
+            let due = self.rows.len() >= ROWS || self.rows_since.elapsed() >= SETTLE;
+            self.commit(batch, if due { SLICE.max(self.rows.len() / 64) } else { 0 });
+            if !settlers.is_empty() {
+                self.settle_all();
+            }
+            for settler in settlers {
+                // It may have given up.
+                let _ = settler.send(());
+            }
+            if self.shared.checkpoint.swap(false, Relaxed)
+                && let Err(error) = sqlite::checkpoint(&self.connection)
+            {
+                tracing::warn!(%error, "the write-ahead log could not be copied into the database");
+            }
             last_commit = Instant::now();
-            if self.rows.is_empty() && self.place.report - self.reach > FAR {
-                self.reached(self.place.report);
-            }
-            if self.rows.len() >= ROWS || self.rows_since.elapsed() >= SETTLE {
-                self.settle(SLICE.max(self.rows.len() / 64));
-            }
             lock(&self.shared.health).busy_since = None;
         }
     }
 
-    /// The next batch, which is empty when rows want to be settled; none when it is time to stop and nothing waits.
-    fn wait(&self, last_commit: Instant) -> Option<Vec<Job>> {
+    /// What is to be done next, which may be nothing but to settle rows; none when it is time to stop and nothing
+    /// waits.
+    fn wait(&self, last_commit: Instant) -> Option<(Vec<Job>, Vec<oneshot::Sender<()>>)> {
         let mut queue = lock(&self.shared.queue);
-        while queue.jobs.is_empty() {
+        while queue.jobs.is_empty() && queue.settlers.is_empty() {
             if queue.stopping {
                 return None;
             }
@@ -409,7 +445,7 @@ impl Writer {
             } else {
                 let left = SETTLE.saturating_sub(self.rows_since.elapsed());
                 if left.is_zero() {
-                    return Some(Vec::new());
+                    return Some((Vec::new(), Vec::new()));
                 }
                 self.shared.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
             };
@@ -421,21 +457,35 @@ impl Writer {
             std::thread::sleep(spacing);
             queue = lock(&self.shared.queue);
         }
-        Some(std::mem::take(&mut queue.jobs))
+        Some((std::mem::take(&mut queue.jobs), std::mem::take(&mut queue.settlers)))
     }
 
-    /// Commits a batch; tries again until it succeeds, because what was accepted is not dropped.
+    /// Writes all rows that wait into their tables.
+    fn settle_all(&mut self) {
+        while !self.rows.is_empty() {
+            self.commit(Vec::new(), SETTLE_AT_A_TIME);
+        }
+    }
+
+    /// Commits a batch, and with it so many of the rows that wait for their tables. Tries again until it succeeds,
+    /// because what was accepted is not dropped, unless the service is stopping.
     #[expect(clippy::vec_box, reason = "records come boxed through the queue; unboxing would copy them")]
-    fn commit(&mut self, mut batch: Vec<Box<Record>>) {
-        if batch.is_empty() {
+    fn commit(&mut self, mut batch: Vec<Box<Record>>, rows: usize) {
+        if batch.is_empty() && (rows == 0 || self.rows.is_empty()) {
             return;
         }
         let began = Instant::now();
         let mut wait = Duration::from_millis(10);
         let after = loop {
-            match self.try_commit(&mut batch) {
+            match self.try_commit(&mut batch, rows) {
                 Ok(after) => break after,
                 Err(error) => {
+                    if lock(&self.shared.queue).stopping && began.elapsed() > LAST_TRIES {
+                        let records = batch.len();
+                        tracing::error!(%error, records, "what came last could not be committed before the end");
+                        self.rows.clear();
+                        return;
+                    }
                     tracing::error!(%error, "a commit failed; trying again");
                     lock(&self.shared.health).error = Some(error.to_string());
                     std::thread::sleep(wait);
@@ -455,6 +505,7 @@ impl Writer {
         for kind in &after.cdrs {
             self.metrics.on_cdr(kind);
         }
+        self.shared.unsettled.store(self.rows.len(), Relaxed);
         self.hub.publish(after.events);
         let now = Instant::now();
         for (dialect, received) in after.received {
@@ -466,17 +517,30 @@ impl Writer {
         }
     }
 
-    fn try_commit(&mut self, batch: &mut [Box<Record>]) -> Result<AfterCommit, StorageError> {
+    fn try_commit(&mut self, batch: &mut [Box<Record>], rows: usize) -> Result<AfterCommit, StorageError> {
         let (report, event) = (self.place.report, self.place.event);
+        let settled = self.rows.len().min(rows);
         let transaction = self.connection.transaction()?;
-        let written = write_batch(&transaction, &mut self.place, batch);
-        let done = written.and_then(|rows| transaction.commit().map(|()| rows).map_err(Into::into));
+        let written = write_batch(&transaction, &mut self.place, batch).and_then(|new| {
+            // Up to where the tables will hold everything: not beyond the next row's block, nor this batch.
+            let reach = self.rows.get(settled).map_or(report, |(next, _)| next - 1);
+            // Even with nothing to write it is noted from time to time, or the next start would look through all of
+            // the log.
+            if settled > 0 || reach - self.reach > FAR {
+                tables::put(&transaction, self.rows.iter().take(settled).map(|(_, row)| row), reach)?;
+                return Ok((new, reach));
+            }
+            Ok((new, self.reach))
+        });
+        let done = written.and_then(|written| transaction.commit().map(|()| written).map_err(Into::into));
         match done {
-            Ok(rows) => {
+            Ok((new, reach)) => {
+                self.reach = reach;
+                self.rows.drain(..settled);
                 if self.rows.is_empty() {
                     self.rows_since = Instant::now();
                 }
-                self.rows.extend(rows);
+                self.rows.extend(new);
                 Ok(after_commit(batch, event))
             }
             Err(error) => {
@@ -485,35 +549,6 @@ impl Writer {
                 self.place.devices.clear();
                 Err(error)
             }
-        }
-    }
-
-    /// Writes rows that wait into their tables, the oldest first and so many at most. They are in the log already, so
-    /// a failure only delays them.
-    fn settle(&mut self, most: usize) {
-        let count = self.rows.len().min(most);
-        let Some((last, _)) = self.rows.get(count.wrapping_sub(1)) else { return };
-        // What comes later in the same block is still to be written.
-        let reach = self.rows.get(count).map_or(self.place.report, |(next, _)| (*last).min(next - 1));
-        match tables::write(&mut self.connection, self.rows.iter().take(count).map(|(_, row)| row), reach) {
-            Ok(()) => {
-                self.reach = reach;
-                drop(self.rows.drain(..count));
-            }
-            Err(error) => {
-                tracing::error!(%error, "calls and records could not be written to their tables; trying again");
-                self.rows_since = Instant::now();
-            }
-        }
-    }
-}
-
-impl Writer {
-    /// There was nothing for the tables for long: notes so, or the next start would look through all of it.
-    fn reached(&mut self, reach: i64) {
-        match tables::write(&mut self.connection, std::iter::empty(), reach) {
-            Ok(()) => self.reach = reach,
-            Err(error) => tracing::error!(%error, "it could not be noted how far the tables reach"),
         }
     }
 }
@@ -536,6 +571,20 @@ fn after_commit(batch: &mut [Box<Record>], first: i64) -> AfterCommit {
     after
 }
 
+/// How many records from the front make a block.
+fn block_end(records: &[Box<Record>]) -> usize {
+    let mut bytes = 0;
+    let fits = |record: &&Record| {
+        let body = match &record.entry {
+            Some(Entry::Report(raw)) => raw.body.len(),
+            _ => 0,
+        };
+        bytes += body + record.events.iter().map(|sealed| sealed.envelope.len()).sum::<usize>();
+        bytes <= BLOCK_BYTES
+    };
+    records.iter().map(Box::as_ref).take(BLOCK).take_while(fits).count().max(1)
+}
+
 /// Writes a batch; gives the rows that are to go into their tables.
 fn write_batch(
     transaction: &Transaction<'_>,
@@ -544,7 +593,10 @@ fn write_batch(
 ) -> Result<Vec<(i64, Row)>, StorageError> {
     let mut rows = Vec::new();
     let mut floor_moved = false;
-    for part in batch.chunks(BLOCK) {
+    let mut rest = batch;
+    while !rest.is_empty() {
+        let (part, beyond) = rest.split_at(block_end(rest));
+        rest = beyond;
         let mut block = Block::default();
         for record in part {
             let device = device_key(transaction, place, &record.device)?;

@@ -207,8 +207,18 @@ async fn the_loss_of_the_process_loses_no_answered_record() {
             .filter(|_| event["type"] == "switchroom.call.ringing")
             .map(str::to_owned)
     });
-    let service = Service::start_in(folder.path(), |_| {}).expect("it starts");
+    // The device is the file's: without its table it would be removed.
+    let table = "[[device]]\nid = \"om\"\ndialect = \"om\"\nreport_path = \"om\"\n";
+    let file: switchroom::config::Config = toml::from_str(table).expect("it parses");
+    let service = Service::start_in(folder.path(), |config| config.device = file.device).expect("it starts");
     let (calls, _) = state(&service, "om").await;
     assert_eq!(calls.len(), 1);
     assert_eq!(Some(calls[0].id.to_string()), id);
+    drop(service);
+
+    // Its table is gone, and so is it; added again it begins anew.
+    let service = Service::start_in(folder.path(), |_| {}).expect("it starts");
+    assert!(service.services.registry.all().is_empty());
+    service.add("om", Dialect::Om).await.expect("it is added");
+    assert!(state(&service, "om").await.0.is_empty());
 }

@@ -33,8 +33,9 @@ use crate::supervision::{Applying, CellDied, DeathNotice};
 use crate::trunk::{Trunk, TrunkState};
 
 /// Bound of the mailbox: a burst of one exchange (all of its telephones reporting at once) fits; what does
-/// not waits at the ingress.
-const MAILBOX: usize = 512;
+/// not waits at the ingress, which counts what it has put in: actix refuses nobody who comes with an address of
+/// their own.
+pub(crate) const MAILBOX: usize = 512;
 /// How long after its first change a cell is written down.
 const SNAPSHOT_AFTER: Duration = Duration::from_secs(20);
 
@@ -105,11 +106,11 @@ impl Device {
         ports: Ports,
         recorder: Addr<Recorder>,
         loaded: LoadedCell,
-        supervisor: Recipient<CellDied>,
+        (life, supervisor): (u64, Recipient<CellDied>),
     ) -> Addr<Self> {
         Self::create(move |ctx| {
             ctx.set_mailbox_capacity(MAILBOX);
-            let death = DeathNotice::new(id.clone(), supervisor);
+            let death = DeathNotice::new(id.clone(), life, supervisor);
             let resumed = loaded.snapshot.is_some() || !loaded.log.is_empty();
             let resumed_at = if resumed { ports.clock.now() } else { Timestamp::default() };
             let cell = Cell::new(id, settings, ports, loaded.snapshot.as_deref(), resumed_at);
@@ -172,16 +173,20 @@ impl Device {
         };
         self.record(record, ctx);
         self.schedule(ctx);
-        if !self.snapshot_due {
-            self.snapshot_due = true;
-            ctx.run_later(SNAPSHOT_AFTER, |_, ctx| {
-                // The device's own mailbox, so that it comes in turn; when it is full the next change asks
-                // again.
-                if ctx.address().try_send(WriteDown).is_err() {
-                    ctx.run_later(SNAPSHOT_AFTER, |device, _| device.snapshot_due = false);
-                }
-            });
+        self.write_down_later(ctx);
+    }
+
+    /// Has the cell written down a while after its first change.
+    fn write_down_later(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.snapshot_due, true) {
+            return;
         }
+        ctx.run_later(SNAPSHOT_AFTER, |_, ctx| {
+            // Through the device's own mailbox, so that it comes in turn.
+            if ctx.address().try_send(WriteDown).is_err() {
+                tracing::debug!("a cell ends before it is written down");
+            }
+        });
     }
 
     /// To the recorder; if its mailbox is full this device takes nothing more until there is room.
@@ -213,8 +218,7 @@ impl Device {
         let handle = ctx.run_later(Duration::from_millis(wait), |device, ctx| {
             device.timer = None;
             if ctx.address().try_send(DeadlineCame).is_err() {
-                // The mailbox is full of reports; each of them looks at the deadlines as well.
-                tracing::debug!("a deadline is left to the next report");
+                tracing::debug!("a cell ends before its deadline");
             }
         });
         self.timer = Some((at, handle));
@@ -240,6 +244,10 @@ impl Actor for Device {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let log = std::mem::take(&mut self.replay);
+        if !log.is_empty() {
+            // Or what is run again now would be run again at every start.
+            self.write_down_later(ctx);
+        }
         let cell = Rc::clone(&self.cell);
         let death = self.death.clone();
         let replay = async move { replay(&cell, log, &death).await };
@@ -274,8 +282,12 @@ impl Handler<DeadlineCame> for Device {
 
     fn handle(&mut self, _: DeadlineCame, _: &mut Self::Context) -> Self::Result {
         let at = self.cell.borrow().ports.clock.now();
-        // Deadlines cause few ids, so the time alone tells them apart on one device.
-        let seed = IdSeed { at, entropy: at.0 as u64 };
+        let entropy = {
+            let cell = self.cell.borrow();
+            // Two devices may come to a deadline in the same millisecond, and one device to two.
+            cell.state.id().stable_hash() ^ cell.applied.rotate_left(32) ^ at.0.cast_unsigned()
+        };
+        let seed = IdSeed { at, entropy };
         let input = Input { seed, report: None, facts: Vec::new(), received: Instant::now(), ack: None };
         AtomicResponse::new(self.apply(input))
     }

@@ -250,6 +250,21 @@ async fn what_a_cell_cannot_take_waits_in_order_and_who_sent_it_hears_of_it() {
 }
 
 #[actix::test]
+async fn a_mailbox_takes_no_more_than_its_bound() {
+    let s = setup(0).await;
+    // The cell does not run meanwhile.
+    let count = super::MAILBOX + 88;
+    let words: Vec<_> = (0..count).map(|n| s.report("BUSY", busy(&n.to_string()))).collect();
+    assert_eq!(words.iter().filter(|word| word.is_some()).count(), 88);
+    assert_eq!(s.handle.depth(), count);
+    for word in words.into_iter().flatten() {
+        word.await.expect("it was taken");
+    }
+    s.logged(count).await;
+    assert_eq!(s.handle.depth(), 0);
+}
+
+#[actix::test]
 async fn what_waits_too_long_or_beside_too_many_is_shed_and_counted() {
     let s = setup(0).await;
     let _alive = s.handle.addr();

@@ -91,18 +91,18 @@ impl Gate {
         let seed = IdSeed { at: self.clock.now(), entropy: self.draw() };
         let Arrived { device, source, dialect, name, content_type, body, facts, received, ack } = arrived;
         let raw = RawReport { seed, source, dialect, name, content_type, body };
-        let parcel = Box::new(Parcel { raw, facts, received, ack, place: device.next_place() });
-        let mut waiting = device.waiting();
+        let mut line = device.line();
+        let parcel = Box::new(Parcel { raw, facts, received, ack, place: line.next_place() });
         let parcel =
-            if waiting.is_empty() { try_deliver(&device, parcel, &self.attend).err()? } else { parcel };
+            if line.waiting.is_empty() { try_deliver(&device, parcel, &self.attend).err()? } else { parcel };
         let (taken, word) = oneshot::channel();
-        if waiting.len() >= self.limits.waiting {
+        if line.waiting.len() >= self.limits.waiting {
             shed(&*self.observer, &parcel);
             return Some(word);
         }
-        let first = waiting.is_empty();
-        waiting.push_back(Held { parcel, taken: Some(taken), since: Instant::now() });
-        drop(waiting);
+        let first = line.waiting.is_empty();
+        line.waiting.push_back(Held { parcel, taken: Some(taken), since: Instant::now() });
+        drop(line);
         if first {
             attend(&self.attend, &device);
         }
@@ -158,14 +158,14 @@ impl StreamHandler<Arc<DeviceHandle>> for Ingress {
 
 /// Gives the cell what it takes of its line, and sheds what has waited too long; says whether the line is empty.
 fn serve_line(device: &Arc<DeviceHandle>, wait: Duration, observer: &dyn Observer, back: &Attend) -> bool {
-    let mut waiting = device.waiting();
-    while let Some(Held { parcel, taken, since }) = waiting.pop_front() {
+    let mut line = device.line();
+    while let Some(Held { parcel, taken, since }) = line.waiting.pop_front() {
         if since.elapsed() > wait {
             shed(observer, &parcel);
             continue;
         }
         if let Err(parcel) = try_deliver(device, parcel, back) {
-            waiting.push_front(Held { parcel, taken, since });
+            line.waiting.push_front(Held { parcel, taken, since });
             return false;
         }
         if let Some(taken) = taken {
@@ -259,12 +259,12 @@ impl Drop for Delivery {
     fn drop(&mut self) {
         let (Some(parcel), Some((device, back))) = (self.parcel.take(), self.back.take()) else { return };
         device.dequeued();
-        let mut waiting = device.waiting();
-        let first = waiting.is_empty();
+        let mut line = device.line();
+        let first = line.waiting.is_empty();
         // Before all that came after it.
-        let at = waiting.partition_point(|held| held.parcel.place < parcel.place);
-        waiting.insert(at, Held { parcel, taken: None, since: Instant::now() });
-        drop(waiting);
+        let at = line.waiting.partition_point(|held| held.parcel.place < parcel.place);
+        line.waiting.insert(at, Held { parcel, taken: None, since: Instant::now() });
+        drop(line);
         if first {
             attend(&back, &device);
         }
@@ -272,6 +272,10 @@ impl Drop for Delivery {
 }
 
 fn try_deliver(device: &Arc<DeviceHandle>, parcel: Box<Parcel>, back: &Attend) -> Result<(), Box<Parcel>> {
+    // Counted here, because actix refuses nobody who comes with an address of their own.
+    if device.queued() >= crate::device::MAILBOX {
+        return Err(parcel);
+    }
     let Some(addr) = device.addr() else { return Err(parcel) };
     match addr.try_send(Delivery::new(parcel, device, back)) {
         Ok(()) => Ok(()),

@@ -37,6 +37,13 @@ impl DeviceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A hash that is the same in every release (FNV-1a): it goes into ids that a log must give again.
+    #[must_use]
+    pub fn stable_hash(&self) -> u64 {
+        let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        self.0.bytes().fold(0xCBF2_9CE4_8422_2325, add)
+    }
 }
 
 impl TryFrom<Text> for DeviceId {

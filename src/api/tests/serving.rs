@@ -49,7 +49,7 @@ async fn it_is_ready_until_it_stops() {
     assert_eq!(get("/healthz").await.json()["status"], "ok");
     assert_eq!(
         get("/readyz").await.json(),
-        json!({"status": "ok", "checks": {"running": true, "store": true}})
+        json!({"status": "ok", "checks": {"reports": true, "running": true, "store": true}})
     );
     let (release, held) = std::sync::mpsc::channel::<()>();
     let store = std::sync::Arc::clone(&service.app.services.store);
