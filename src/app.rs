@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
@@ -29,7 +29,8 @@ use tokio::sync::{oneshot, watch};
 
 use crate::config::Config;
 use crate::devices::{Device, DeviceSecrets, DeviceSettings, Registry, UnadoptedSenders};
-use crate::ingress::{self, Front};
+use crate::ingress::proof::ProofState;
+use crate::ingress::{self, Front, Listeners};
 use crate::metrics::Metrics;
 use crate::storage::secrets::SecretKey;
 use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
@@ -54,11 +55,15 @@ pub struct Services {
     pub secret_key: SecretKey,
     /// True once the service is stopping.
     pub stopping: watch::Sender<bool>,
-    /// Report listeners that have ended though the service goes on.
-    pub lost_listeners: Arc<AtomicUsize>,
+    /// How the report listeners do.
+    pub listeners: Arc<Listeners>,
     arbiters: Vec<Room>,
     cell_settings: CellSettings,
 }
+
+/// How often it is written down what the devices' proofs remember. After the loss of the process only what was signed
+/// within this time could be sent again by somebody else.
+const KEEP_PROOFS: Duration = Duration::from_secs(2);
 
 /// One arbiter and the actors that every arbiter has.
 struct Room {
@@ -145,7 +150,7 @@ impl App {
             store,
             registry,
             unadopted: Arc::default(),
-            lost_listeners: Arc::default(),
+            listeners: Arc::default(),
             metrics,
             census,
             secret_key,
@@ -156,6 +161,7 @@ impl App {
         });
         services.load_devices().await?;
         let reports_address = services.listen_for_reports()?;
+        actix_rt::spawn(keep_proofs(Arc::clone(&services)));
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
         Ok(Self { api_address: api.address, services, reports_address, api })
     }
@@ -165,10 +171,13 @@ impl App {
         self.services.stopping.send_replace(true);
         // Connections end between messages; a message under way has its own time limit.
         let deadline = Instant::now() + Duration::from_secs(5);
-        while self.services.metrics.ingress_connections.get() > 0 && Instant::now() < deadline {
+        let listen = || self.services.listeners.running.load(Relaxed) > 0;
+        let talk = || self.services.metrics.ingress_connections.get() > 0;
+        while (listen() || talk()) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.services.write_down().await;
+        self.services.save_proofs().await;
         self.api.stop().await;
         let store = Arc::clone(&self.services.store);
         let stopped = actix_web::web::block(move || store.stop()).await;
@@ -183,6 +192,15 @@ impl App {
                 let _ = actix_web::web::block(move || arbiter.join()).await;
             }
         }
+    }
+}
+
+/// Writes down what the devices' proofs remember, while the service runs.
+async fn keep_proofs(services: Arc<Services>) {
+    let mut stopping = services.stopping.subscribe();
+    // An error means that the service has gone.
+    while tokio::time::timeout(KEEP_PROOFS, stopping.wait_for(|stopping| *stopping)).await.is_err() {
+        services.save_proofs().await;
     }
 }
 
@@ -221,6 +239,7 @@ impl Services {
     /// Loads the devices of the store and of the configuration file, and starts their cells.
     async fn load_devices(&self) -> anyhow::Result<()> {
         let stored = self.store.run(|connection| device_store::all(connection)).await?;
+        let mut proofs = self.store.run(|connection| device_store::proofs(connection)).await?;
         for stored in stored {
             let id = &stored.settings.id;
             if stored.from_file && !self.config.device.iter().any(|device| device.settings.id == *id) {
@@ -237,7 +256,11 @@ impl Services {
                 None => DeviceSecrets::default(),
             };
             let handle = self.new_handle(stored.settings.id.clone());
-            self.registry.put(Arc::new(Device::new(stored.settings, secrets, handle)));
+            let mut device = Device::new(stored.settings, secrets, handle);
+            if let Some(kept) = proofs.remove(&device.settings.id) {
+                device.proof = Arc::new(std::sync::Mutex::new(ProofState::restore(&kept)));
+            }
+            self.registry.put(Arc::new(device));
         }
         for mut device in self.config.device.clone() {
             let known = self.registry.get(&device.settings.id);
@@ -247,11 +270,15 @@ impl Services {
             }
             let settings = device.settings.complete(&device.secrets).context("a [[device]] table")?;
             self.registry.check_unique(&settings).with_context(|| format!("device {}", settings.id))?;
-            let handle =
-                known.map_or_else(|| self.new_handle(settings.id.clone()), |d| Arc::clone(&d.handle));
+            let handle = known
+                .as_ref()
+                .map_or_else(|| self.new_handle(settings.id.clone()), |d| Arc::clone(&d.handle));
             self.save_device(&settings, &device.secrets, true).await?;
             let mut device = Device::new(settings, device.secrets, handle);
             device.from_file = true;
+            if let Some(known) = known {
+                device.proof = Arc::clone(&known.proof);
+            }
             self.registry.put(Arc::new(device));
         }
         let mut cells = self.store.run(|connection| reader::load_cells(connection)).await?;
@@ -338,7 +365,7 @@ impl Services {
             unadopted: Arc::clone(&self.unadopted),
             metrics: Arc::clone(&self.metrics),
             open: ingress::connection::Open::default(),
-            lost: Arc::clone(&self.lost_listeners),
+            listeners: Arc::clone(&self.listeners),
         });
         for room in &self.arbiters {
             let listener = ingress::bind(address)
@@ -347,9 +374,27 @@ impl Services {
             address = listener.local_addr()?;
             let accept =
                 ingress::accept(listener, Arc::clone(&front), room.gate.clone(), self.stopping.subscribe());
+            self.listeners.running.fetch_add(1, Relaxed);
             room.handle.spawn(accept);
         }
         Ok(address)
+    }
+
+    /// Writes down what the devices' proofs remember, where that has changed.
+    async fn save_proofs(&self) {
+        let changes = |device: Arc<Device>| {
+            let mut proof = device.proof.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            proof.take_changes().map(|kept| (device.settings.id.clone(), kept))
+        };
+        let changed: Vec<_> = self.registry.all().into_iter().filter_map(changes).collect();
+        if changed.is_empty() {
+            return;
+        }
+        if let Err(error) =
+            self.store.run(move |connection| device_store::put_proofs(connection, &changed)).await
+        {
+            tracing::error!(%error, "it could not be written down what the devices' proofs remember");
+        }
     }
 
     /// Writes every cell down that changed, and waits until that is committed.

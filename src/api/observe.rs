@@ -165,7 +165,7 @@ pub(super) async fn readyz(state: web::Data<State>) -> HttpResponse {
         reasons.push(format!("the store has been at one commit for {} seconds", busy.as_secs()));
     }
     let store_is_good = reasons.is_empty();
-    let lost = state.services.lost_listeners.load(std::sync::atomic::Ordering::Relaxed);
+    let lost = state.services.listeners.lost.load(std::sync::atomic::Ordering::Relaxed);
     if lost > 0 {
         reasons.push(format!("{lost} report listeners have ended; restart the service"));
     }

@@ -70,8 +70,17 @@ pub struct Front {
     pub metrics: Arc<Metrics>,
     /// Connections that are open now, by address.
     pub open: connection::Open,
-    /// Listeners that have ended though the service goes on.
-    pub lost: Arc<AtomicUsize>,
+    /// How the listeners do.
+    pub listeners: Arc<Listeners>,
+}
+
+/// How the report listeners do.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// How many take reports.
+    pub running: AtomicUsize,
+    /// How many have ended though the service goes on.
+    pub lost: AtomicUsize,
 }
 
 /// Binds a listener that shares its port with those of the other arbiters.
@@ -109,6 +118,7 @@ pub async fn accept(
     gate: Gate,
     stopping: tokio::sync::watch::Receiver<bool>,
 ) {
+    let _runs = Runs { listeners: Arc::clone(&front.listeners), stopping: stopping.clone() };
     #[expect(deprecated, reason = "the listener owns its descriptor for as long as it is registered")]
     let listener = match AsyncFd::new(mio::net::TcpListener::from_std(listener)) {
         Ok(listener) => listener,
@@ -117,7 +127,6 @@ pub async fn accept(
             return;
         }
     };
-    let lost = Lost { front: Arc::clone(&front), stopping: stopping.clone() };
     let mut stop = stopping.clone();
     // Connections that waited for the disk come back through here; no more than are open.
     let (closing_to, mut closing) = mpsc::unbounded_channel();
@@ -214,20 +223,20 @@ pub async fn accept(
         tokio::task::yield_now().await;
     }
     lingering.into_iter().filter_map(Lingering::look).for_each(go);
-    drop(lost);
 }
 
-/// Counts a listener that ends though the service goes on; `/readyz` tells.
-struct Lost {
-    front: Arc<Front>,
+/// Counts a listener while it runs, and one that ends though the service goes on; `/readyz` tells.
+struct Runs {
+    listeners: Arc<Listeners>,
     stopping: tokio::sync::watch::Receiver<bool>,
 }
 
-impl Drop for Lost {
+impl Drop for Runs {
     fn drop(&mut self) {
+        self.listeners.running.fetch_sub(1, Relaxed);
         if !*self.stopping.borrow() {
             tracing::error!("a report listener has ended; restart the service");
-            self.front.lost.fetch_add(1, Relaxed);
+            self.listeners.lost.fetch_add(1, Relaxed);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::PoisonError;
 
+use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
 use switchroom_domain::time::Timestamp;
 use switchroom_protocol::sign::{self, Auth};
@@ -18,6 +19,8 @@ use crate::devices::{Device, ProofKind};
 
 /// How many signatures are remembered for one device.
 const REMEMBERED: usize = 4096;
+/// How many of them are written down.
+const KEPT: usize = 256;
 /// The difference of clocks may drift so far, in seconds, before it is taken for another one.
 const DRIFT: i64 = 5;
 
@@ -27,6 +30,15 @@ pub struct ProofState {
     proven: HashMap<Text, IpAddr>,
     order: VecDeque<Text>,
     offset: Option<i64>,
+    /// It knows more than was written down.
+    changed: bool,
+}
+
+/// What is written down of it, so that a restart forgets nothing that matters.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    offset: Option<i64>,
+    proven: Vec<(Text, IpAddr)>,
 }
 
 /// How a proof went.
@@ -47,19 +59,47 @@ impl ProofState {
         self.offset
     }
 
-    fn remember(&mut self, signature: Text, source: IpAddr) {
+    /// What is to be written down, if anything has changed since the last time: the clock's offset and the signatures
+    /// that came last. Under strict proof older ones are refused by their age.
+    pub fn take_changes(&mut self) -> Option<String> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let last = self.order.iter().skip(self.order.len().saturating_sub(KEPT));
+        let proven = last.filter_map(|s| self.proven.get(s).map(|source| (s.clone(), *source))).collect();
+        serde_json::to_string(&Kept { offset: self.offset, proven }).ok()
+    }
+
+    /// As it was written down.
+    #[must_use]
+    pub fn restore(kept: &str) -> Self {
+        let mut state = Self::default();
+        match serde_json::from_str(kept) {
+            Ok(Kept { offset, proven }) => {
+                state.offset = offset;
+                proven.into_iter().for_each(|(key, source)| state.remember(key, source));
+                state.changed = false;
+            }
+            Err(error) => tracing::error!(%error, "what a device's proof remembered cannot be read"),
+        }
+        state
+    }
+
+    fn remember(&mut self, key: Text, source: IpAddr) {
         if self.order.len() >= REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
             self.proven.remove(&oldest);
         }
-        self.order.push_back(signature.clone());
-        self.proven.insert(signature, source);
+        self.changed = true;
+        self.order.push_back(key.clone());
+        self.proven.insert(key, source);
     }
 
     fn check(&mut self, auth: &Auth, source: IpAddr, now: Timestamp, strict: bool, max_age: u32) -> Verdict {
         // The signature covers nonce and timestamp, so it names the pair.
-        let known = self.proven.get(auth.signature.as_str()).copied();
+        let key = key(&auth.signature);
+        let known = self.proven.get(&key).copied();
         match known {
             Some(_) if strict => return Verdict::Repeated,
             Some(first) if first != source => {
@@ -84,9 +124,15 @@ impl ProofState {
             (_, Some(ahead)) => self.offset = Some(ahead),
             (_, None) => {}
         }
-        self.remember(auth.signature.clone(), source);
+        self.remember(key, source);
         Verdict::Proven
     }
+}
+
+/// What a signature is remembered by: a hash, because whoever reads what is written down must not be able to send it.
+fn key(signature: &str) -> Text {
+    let hash = ring::digest::digest(&ring::digest::SHA256, signature.as_bytes());
+    hex::encode(hash.as_ref().get(..16).unwrap_or_default()).into()
 }
 
 /// Proves a report.
@@ -156,6 +202,25 @@ mod tests {
         let old = state.check(&auth("c", now - year), HERE, at(now + 301), true, 300);
         assert!(matches!(old, Verdict::Refused(_)));
         assert_eq!(state.clock_offset(), Some(-year));
+    }
+
+    #[test]
+    fn a_restart_forgets_neither_the_clock_nor_what_was_used() {
+        let (year, now) = (31_536_000, 1_700_000_000);
+        let mut state = ProofState::default();
+        assert_eq!(state.take_changes(), None);
+        assert_eq!(state.check(&auth("a", now - year), HERE, at(now), true, 300), Verdict::Proven);
+        let mut again = ProofState::restore(&state.take_changes().expect("it has changed"));
+        assert_eq!((again.take_changes(), again.clock_offset()), (None, Some(-year)));
+        assert_eq!(again.check(&auth("a", now - year), HERE, at(now + 1), true, 300), Verdict::Repeated);
+        let captured = auth("b", now - year - 600);
+        assert!(matches!(again.check(&captured, HERE, at(now + 1), true, 300), Verdict::Refused(_)));
+        // Nor, without strict proof, from where a signature came first.
+        let mut state = ProofState::default();
+        assert_eq!(state.check(&auth("c", 5), HERE, at(5), false, 300), Verdict::Proven);
+        let mut again = ProofState::restore(&state.take_changes().expect("it has changed"));
+        assert!(matches!(again.check(&auth("c", 5), ELSEWHERE, at(6), false, 300), Verdict::Refused(_)));
+        assert_eq!(ProofState::restore("nonsense").clock_offset(), None);
     }
 
     #[test]

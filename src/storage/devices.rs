@@ -1,5 +1,7 @@
 //! Devices and tokens, as the store has them.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, params};
 use switchroom_domain::id::DeviceId;
 
@@ -85,9 +87,47 @@ pub fn remove(connection: &mut Connection, id: &DeviceId) -> Result<(), StorageE
         params![id.as_str()],
     )?;
     transaction.execute(
+        "DELETE FROM proof WHERE device = (SELECT key FROM device WHERE id = ?)",
+        params![id.as_str()],
+    )?;
+    transaction.execute(
         "UPDATE device SET settings = '{\"removed\":true}', secrets = NULL WHERE id = ?",
         params![id.as_str()],
     )?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// What the devices' proofs remembered, as it was written down last.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn proofs(connection: &Connection) -> Result<HashMap<DeviceId, String>, StorageError> {
+    let mut statement =
+        connection.prepare("SELECT d.id, p.body FROM proof p JOIN device d ON d.key = p.device")?;
+    let mut rows = statement.query([])?;
+    let mut found = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let id = DeviceId::new(id).map_err(|error| StorageError::Corrupt(error.to_string()))?;
+        found.insert(id, row.get(1)?);
+    }
+    Ok(found)
+}
+
+/// Writes down what the proofs of these devices remember.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn put_proofs(connection: &mut Connection, proofs: &[(DeviceId, String)]) -> Result<(), StorageError> {
+    let transaction = connection.transaction()?;
+    for (device, body) in proofs {
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO proof (device, body) SELECT key, ?2 FROM device WHERE id = ?1",
+            )?
+            .execute(params![device.as_str(), body])?;
+    }
     transaction.commit()?;
     Ok(())
 }

@@ -30,6 +30,12 @@ CREATE TABLE snapshot (
     body BLOB NOT NULL
 );
 
+-- What a device's proof remembers: its clock's offset, and the signatures that came last.
+CREATE TABLE proof (
+    device INTEGER PRIMARY KEY REFERENCES device (key) ON DELETE CASCADE,
+    body TEXT NOT NULL               -- JSON
+);
+
 CREATE TABLE call (
     id BLOB PRIMARY KEY,
     device INTEGER NOT NULL,

@@ -28,6 +28,8 @@ const CAPACITY: usize = 16_384;
 const SPACING: Duration = Duration::from_micros(1000);
 /// At this rate (records a second) more is gained by larger batches than lost by a longer wait.
 const CROWD: f64 = 10_000.0;
+/// Over about this time the rate is measured.
+const RATE_OVER: Duration = Duration::from_millis(300);
 /// How far apart commits are then.
 const CROWDED: Duration = Duration::from_micros(5000);
 /// So many waiting records are committed without regard to the spacing.
@@ -377,7 +379,7 @@ struct Writer {
     rows_since: Instant,
     /// The tables hold everything of the log up to this report, by what was noted last.
     reach: i64,
-    /// Records a second, by the last commit.
+    /// Records a second, smoothed.
     rate: f64,
     hub: Arc<Hub>,
     shared: Arc<Shared>,
@@ -412,7 +414,7 @@ impl Writer {
                     }
                 }
             }
-            self.rate = batch.len() as f64 / last_commit.elapsed().as_secs_f64().max(1e-6);
+            self.watch_rate(batch.len(), last_commit.elapsed());
             let due = self.rows.len() >= ROWS || self.rows_since.elapsed() >= SETTLE;
             self.commit(batch, if due { SLICE.max(self.rows.len() / 64) } else { 0 });
             if !settlers.is_empty() {
@@ -458,6 +460,13 @@ impl Writer {
             queue = lock(&self.shared.queue);
         }
         Some((std::mem::take(&mut queue.jobs), std::mem::take(&mut queue.settlers)))
+    }
+
+    /// Records a second, smoothed: a burst is not a crowd.
+    fn watch_rate(&mut self, records: usize, within: Duration) {
+        let within = within.as_secs_f64().max(1e-6);
+        let weight = 1.0 - (-within / RATE_OVER.as_secs_f64()).exp();
+        self.rate += weight * (records as f64 / within - self.rate);
     }
 
     /// Writes all rows that wait into their tables.
