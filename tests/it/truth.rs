@@ -43,6 +43,12 @@ async fn run(dialect: Dialect, simulated: switchroom_simulator::Dialect) -> Run 
     Run { service, fleet }
 }
 
+fn states_of(run: &Run, dialect: Dialect) -> BTreeMap<String, States> {
+    let truth = run.fleet.truth();
+    let states = |device| truth::comparable(dialect, truth::truth(device));
+    truth.devices.iter().map(|(id, device)| (id.clone(), states(device))).collect()
+}
+
 /// Samples truth and model while calls go on, and compares what has not changed in the truth for two
 /// seconds.
 async fn sample(run: &Run, dialect: Dialect, length: Duration) -> (usize, Vec<Difference>) {
@@ -51,20 +57,20 @@ async fn sample(run: &Run, dialect: Dialect, length: Duration) -> (usize, Vec<Di
     let (mut compared, mut wrong) = (0, Vec::new());
     while began.elapsed() < length {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let now: BTreeMap<String, States> = run
-            .fleet
-            .truth()
-            .devices
-            .iter()
-            .map(|(id, device)| (id.clone(), truth::comparable(dialect, truth::truth(device))))
-            .collect();
-        for (id, states) in &now {
+        let now = states_of(run, dialect);
+        let mut models = BTreeMap::new();
+        for id in now.keys() {
             let model = truth::model(&run.service.services, id).await.expect("the device answers");
-            let model = truth::comparable(dialect, model);
-            let found = truth::differences(id, states, &model);
+            models.insert(id, truth::comparable(dialect, model));
+        }
+        // What changed while the model was asked did not stand.
+        let then = states_of(run, dialect);
+        for (id, states) in &now {
+            let found = truth::differences(id, states, &models[id]);
             for (entity, state) in states {
                 let stood = past.len() >= 5
-                    && past[past.len() - 5..].iter().all(|p| p[id].get(entity) == Some(state));
+                    && past[past.len() - 5..].iter().all(|p| p[id].get(entity) == Some(state))
+                    && then[id].get(entity) == Some(state);
                 if stood {
                     compared += 1;
                     let unsettled = |d: &&Difference| d.entity == *entity && !truth::undecidable(dialect, d);
