@@ -62,7 +62,8 @@ pub fn states(
 ///
 /// - A caller that hears a menu is told of with the first key or the end of the announcement, not when the
 ///   menu begins (OM, Yeastar).
-/// - A callback is told of when the first of its two outside parties answers.
+/// - A callback is told of when the first of its two outside parties answers; a call that an application lets wait for
+///   one extension when that rings. Until then their trunks cannot be known to be in use either.
 /// - Yeastar and ZYCOO tell nothing of queues, nor of calls between a menu and a telephone, but that the
 ///   telephone rings and is busy.
 /// - ZYCOO tells of a call in when a telephone rings, not while it waits for an application.
@@ -126,7 +127,12 @@ pub fn truth(device: &DeviceTruth) -> States {
         put(&mut states, format!("extension {number}"), state.clone());
     }
     for (number, state) in &device.trunks {
-        put(&mut states, format!("trunk {number}"), state.clone());
+        let holders = || device.calls.iter().filter(|call| call.trunk.as_ref() == Some(number));
+        // A callback's second trunk is not named.
+        let callback = || device.calls.iter().any(|call| is_callback(call) && untold(device, call));
+        let told = holders().any(|call| !untold(device, call)) || (holders().count() == 0 && !callback());
+        let state = if state == "active" && !told { UNTOLD.to_owned() } else { state.clone() };
+        put(&mut states, format!("trunk {number}"), state);
     }
     for (queue, waiting) in &device.queues {
         if !waiting.is_empty() {
@@ -138,6 +144,21 @@ pub fn truth(device: &DeviceTruth) -> States {
         put(&mut states, truth_call_name(call), truth_call_state(call));
     }
     states
+}
+
+/// The state of a trunk that only calls hold of which no report has told yet.
+const UNTOLD: &str = "held by an untold call";
+
+fn is_callback(call: &CallTruth) -> bool {
+    json(&call.direction) == "callback"
+}
+
+/// Has no report told of this call yet? See [`undecidable`].
+fn untold(device: &DeviceTruth, call: &CallTruth) -> bool {
+    let queues_are_told = device.dialect == switchroom_simulator::Dialect::Om;
+    call.waits_for.is_some()
+        || (!queues_are_told && call.state == "queued")
+        || (is_callback(call) && matches!(call.state.as_str(), "ringing" | "dialing"))
 }
 
 fn put(states: &mut States, name: String, state: String) {
@@ -203,7 +224,8 @@ pub fn differences(device: &str, truth: &States, model: &States) -> Vec<Differen
         let (theirs, ours) = (truth.get(name), model.get(name));
         // A telephone or trunk that no report has named yet, and that does nothing.
         let never_named = ours.is_none() && matches!(theirs.map(String::as_str), Some("idle" | "ready"));
-        if theirs != ours && !never_named {
+        let untold = theirs.is_some_and(|state| state == UNTOLD);
+        if theirs != ours && !never_named && !untold {
             let text = |state: Option<&String>| state.cloned().unwrap_or_else(|| "-".to_owned());
             found.push(Difference {
                 device: device.to_owned(),
