@@ -152,7 +152,8 @@ impl FromRequest for Caller {
 
 /// No token, or none that is known.
 pub(super) fn unauthorized() -> Problem {
-    let detail = "send the header `Authorization: Bearer TOKEN`; `switchroom token create` makes a token";
+    let detail = "no token came, or none that is known here (mistyped, removed, or of another store); send the header \
+                  `Authorization: Bearer TOKEN`; `switchroom token create` makes a token";
     Problem::new(Kind::Unauthorized, detail)
 }
 

@@ -73,7 +73,7 @@ problem_kinds! {
     /// A cursor is not one of ours.
     BadCursor = BAD_REQUEST, "bad-cursor", "The cursor is not one that this server gave";
     /// No token, or none that is known.
-    Unauthorized = UNAUTHORIZED, "unauthorized", "A token is needed";
+    Unauthorized = UNAUTHORIZED, "unauthorized", "A good token is needed";
     /// The token's role or scope does not allow it.
     Forbidden = FORBIDDEN, "forbidden", "The token does not allow this";
     /// There is no such thing, or the token may not see it.

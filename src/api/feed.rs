@@ -4,7 +4,6 @@
 use super::State;
 use super::error::{Kind, Problem};
 use super::filter::Filter;
-use super::input::bad_cursor;
 use crate::storage::hub::Tail;
 use crate::storage::{EventQuery, Published, StorageError, block};
 
@@ -37,7 +36,11 @@ pub(super) struct Feed {
 /// When it is none of ours.
 pub(super) fn parse_cursor(text: &str) -> Result<u64, Problem> {
     let is_ours = !text.is_empty() && text.len() <= 19 && text.bytes().all(|b| b.is_ascii_digit());
-    is_ours.then(|| text.parse().ok()).flatten().ok_or_else(|| bad_cursor().field("since"))
+    let detail = "use the `cursor` of an event (the `id` of a server-sent one), as it is";
+    is_ours
+        .then(|| text.parse().ok())
+        .flatten()
+        .ok_or_else(|| Problem::new(Kind::BadCursor, detail).field("since"))
 }
 
 /// The cursor before the oldest event that is kept.

@@ -39,7 +39,13 @@ impl<T: DeserializeOwned> FromRequest for Params<T> {
                 actix_web::error::QueryPayloadError::Deserialize(error) => error.to_string(),
                 other => other.to_string(),
             };
-            named(Problem::new(Kind::BadParameter, &text), &text)
+            // A number that is none is not named by the parser.
+            let detail = if text.contains('`') {
+                text.clone()
+            } else {
+                format!("a parameter of the query cannot be read ({text}); numbers are written in digits")
+            };
+            named(Problem::new(Kind::BadParameter, detail), &text)
         }))
     }
 }

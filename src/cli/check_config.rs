@@ -15,6 +15,8 @@ pub(super) struct Args {
 /// Prints the effective configuration, its secrets masked.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = load(Some(&args.file))?;
+    // Beside the output, so that this can be read by a program.
+    eprintln!("{} is good. In force, with the environment and the defaults:", args.file.display());
     super::output::say(config::masked(&config).trim_end())
 }
 

@@ -33,7 +33,13 @@ async fn serve(mut config: Config, path: Option<&Path>) -> anyhow::Result<()> {
     let app = App::start(config.clone()).await?;
     let scheme = if config.api.tls_certificate.is_some() { "https" } else { "http" };
     output::say(&format!("API, docs and metrics:    {scheme}://{}", app.api_address))?;
-    output::say(&format!("Devices report to:        http://{}/PATH", app.reports_address))?;
+    let reports = app.reports_address;
+    let place = if reports.ip().is_unspecified() {
+        format!("THIS-HOST:{}", reports.port())
+    } else {
+        reports.to_string()
+    };
+    output::say(&format!("Devices report to:        http://{place}/"))?;
     tracing::info!(api = %app.api_address, reports = %app.reports_address, "switchroom serves");
     loop {
         tokio::select! {

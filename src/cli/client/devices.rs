@@ -34,9 +34,12 @@ fn table(items: &[Value]) -> Table {
         // Who is not adopted is known by where it sends from.
         let address = [text(item, "address"), text(item, "source")];
         let address = address.into_iter().find(|address| !address.is_empty()).unwrap_or_default();
+        // Its path tells senders behind one address apart.
+        let name = [text(item, "name"), text(item, "path")];
+        let name = name.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
         table.row([
             text(item, "id"),
-            text(item, "name"),
+            name,
             text(item, "site"),
             text(item, "dialect"),
             text(item, "state"),
