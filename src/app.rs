@@ -4,7 +4,6 @@
 //! report listeners, the API. Order of stop: listeners stop accepting, what was accepted is applied, cells are
 //! written down, the store commits and stops, the API ends.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -415,17 +414,5 @@ impl Services {
         if let Err(error) = self.store.run(|_| Ok(())).await {
             tracing::error!(%error, "the store did not commit");
         }
-    }
-
-    /// How busy the parts are whose queues can be seen; for metrics.
-    #[must_use]
-    pub fn arbiters(&self) -> usize {
-        self.arbiters.len()
-    }
-
-    /// Cells by device, for readers.
-    #[must_use]
-    pub fn handles(&self) -> HashMap<DeviceId, Arc<DeviceHandle>> {
-        self.registry.all().into_iter().map(|d| (d.settings.id.clone(), Arc::clone(&d.handle))).collect()
     }
 }

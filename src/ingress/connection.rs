@@ -37,6 +37,8 @@ const SIGNATURE: Duration = Duration::from_millis(100);
 const DOCUMENTS: usize = 64;
 /// How much of a new connection is read at first: more than a report has.
 const FIRST_READ: usize = 4096;
+/// So often something is read away from a connection that is turned away: a fast sender must not hold the accept loop.
+const TURNED_AWAY_READS: usize = 16;
 /// How long a record may wait for the disk before it is answered as shed.
 const COMMIT: Duration = Duration::from_secs(5);
 
@@ -165,7 +167,11 @@ fn turn_away(mut stream: mio::net::TcpStream) {
     // It takes so few bytes at once, or is not there any more.
     let _ = stream.write_all(&answer(None, refusal.status, &refusal.detail, false));
     let _ = stream.shutdown(Shutdown::Write);
-    while matches!(stream.read(&mut bytes), Ok(read) if read > 0) {}
+    for _ in 0..TURNED_AWAY_READS {
+        if !matches!(stream.read(&mut bytes), Ok(read) if read > 0) {
+            return;
+        }
+    }
 }
 
 impl Answered {

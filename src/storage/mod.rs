@@ -1,6 +1,7 @@
 //! What is remembered: the log of raw reports, events, calls, records, devices, tokens.
 //!
-//! One writer ([`writer`]) commits inputs with all of their effects in batches; readers ([`reader`]) have
+//! One writer ([`writer`]) commits inputs with all of their effects in batches, each a packed row of the log
+//! ([`block`]); calls and records follow into tables of their own ([`tables`]); readers ([`reader`]) have
 //! connections of their own. SQLite runs in WAL mode with `synchronous = FULL`: what was acknowledged survives
 //! the loss of power as far as the disk keeps its word.
 
