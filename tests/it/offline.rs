@@ -64,8 +64,8 @@ fn explain(world: &World, difference: &Difference) {
     }
     let from = std::env::var("OFFLINE_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(40_000);
     for (at, of, body) in &world.log {
-        let names =
-            numbers.iter().any(|n| body.contains(&format!("\"{n}\"")) || body.contains(&format!(">{n}<")));
+        let word = |n: &&str| body.split(|c: char| !c.is_ascii_alphanumeric()).any(|w| w == *n);
+        let names = numbers.iter().any(word);
         if *of == device - 1 && *at > from && names {
             let line = body.replace("<?xml version=\"1.0\" encoding=\"utf-8\" ?>", "").replace('\n', " ");
             println!("    {at} {line}");

@@ -44,6 +44,7 @@ pub struct ExtensionState {
     since: Option<Timestamp>,
     /// When anything was last heard of it.
     heard_at: Option<Timestamp>,
+    rang_at: Option<Timestamp>,
     busy_at: Option<Timestamp>,
     idle_at: Option<Timestamp>,
     /// The spell that the last IDLE ended had shown no BUSY.
@@ -72,6 +73,7 @@ impl ExtensionState {
             basis: Basis::Inferred,
             since: None,
             heard_at: None,
+            rang_at: None,
             busy_at: None,
             idle_at: None,
             lacked_busy: false,
@@ -145,8 +147,9 @@ impl ExtensionState {
                     reply.picked_up.extend(ringing.map(|leg| (leg.call, leg.leg)));
                 }
                 // Two spells without an IDLE between them: it is still under way.
-                self.idle_missing =
-                    self.line == Line::Busy && self.busy_at > self.idle_at && !recent(self.busy_at);
+                if !recent(self.busy_at) {
+                    self.idle_missing = self.line == Line::Busy && self.busy_at > self.idle_at;
+                }
                 self.busy_at = Some(now);
                 if !overtaken {
                     self.line = Line::Busy;
@@ -154,6 +157,11 @@ impl ExtensionState {
                 }
             }
             LineStatus::Ringing => {
+                // The same of two spells of ringing, as when a queue tries a telephone again.
+                if !recent(self.rang_at) {
+                    self.idle_missing = self.line == Line::Ringing;
+                }
+                self.rang_at = Some(now);
                 self.line = Line::Ringing;
                 self.offline = self.offline.and(Some(false));
             }
@@ -180,19 +188,20 @@ impl ExtensionState {
         let recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) <= doubt.overtake);
         // The IDLE of a call that ended a moment ago, or that IDLE a second time, or the one that was missing
         // between two calls, says nothing of what has begun since.
-        let missing = std::mem::take(&mut self.idle_missing) && recent(self.busy_at);
+        let missing = std::mem::take(&mut self.idle_missing) && recent(self.busy_at.max(self.rang_at));
         let of_earlier_call = recent(self.released_at) || recent(self.idle_at) || missing;
         if status == LineStatus::RegisteredIdle {
             self.offline = Some(false);
         } else if !of_earlier_call {
             self.offline = self.offline.and(Some(false));
         }
-        let busy_since_release = recent(self.released_at) && self.busy_at > self.released_at;
+        let used_since_release =
+            recent(self.released_at) && self.busy_at.max(self.rang_at) > self.released_at;
         self.released_at = None;
         self.lacked_busy = self.busy_at <= self.idle_at;
         self.idle_at = Some(now);
         if self.legs.is_empty() {
-            if !busy_since_release && !missing {
+            if !used_since_release && !missing {
                 self.line = Line::Idle;
             }
         } else if !of_earlier_call {

@@ -102,7 +102,9 @@ pub fn undecidable(dialect: Dialect, difference: &Difference) -> bool {
         || menu_as_telephone
 }
 
-/// For ZYCOO: the dialled number of an inbound call is not told; it is left out on both sides.
+/// For ZYCOO, on both sides: the dialled number of an inbound call is not told, so it is left out; a telephone
+/// that passes its calls on to the outside is not named at all, only who calls and the number outside, so such
+/// a call goes by these.
 #[must_use]
 pub fn comparable(dialect: Dialect, states: States) -> States {
     if dialect != Dialect::Zycoo {
@@ -110,8 +112,12 @@ pub fn comparable(dialect: Dialect, states: States) -> States {
     }
     let mut renamed = States::new();
     for (name, state) in states {
-        let name = match name.split_once(" -> ") {
-            Some((from, _)) if name.starts_with("call inbound") => format!("{from} -> *"),
+        let outside = state.split(' ').find_map(|leg| leg.strip_prefix("outer:"));
+        let name = match (name.split_once(" -> "), outside) {
+            (Some((from, _)), _) if name.starts_with("call inbound") => format!("{from} -> *"),
+            (Some((from, _)), Some(number)) if name.starts_with("call internal") => {
+                format!("{} -> {number}", from.replace("call internal", "call outbound"))
+            }
             _ => name,
         };
         put(&mut renamed, name, state);
