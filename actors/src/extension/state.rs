@@ -148,7 +148,7 @@ impl ExtensionState {
                 }
                 // Two spells without an IDLE between them: it is still under way.
                 if !recent(self.busy_at) {
-                    self.idle_missing = self.line == Line::Busy && self.busy_at > self.idle_at;
+                    self.idle_missing = self.line == Line::Busy && self.busy_at >= self.idle_at;
                 }
                 self.busy_at = Some(now);
                 if !overtaken {
@@ -157,9 +157,11 @@ impl ExtensionState {
                 }
             }
             LineStatus::Ringing => {
-                // The same of two spells of ringing, as when a queue tries a telephone again.
+                // The same of two spells of ringing, as when a queue tries a telephone again, and of a line
+                // that was busy with no call.
                 if !recent(self.rang_at) {
-                    self.idle_missing = self.line == Line::Ringing;
+                    self.idle_missing =
+                        self.line == Line::Ringing || (self.line == Line::Busy && self.legs.is_empty());
                 }
                 self.rang_at = Some(now);
                 self.line = Line::Ringing;

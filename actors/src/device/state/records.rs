@@ -117,7 +117,9 @@ impl CellState {
             let (from, to) = (cdr.from.as_ref()?, cdr.to.as_ref()?);
             let names =
                 |call: &Call, number: &Text| call.legs.iter().any(|leg| leg.number.as_ref() == Some(number));
-            calls().find(|call| names(call, from) && names(call, to))
+            // Where both say which call they are of, they would have been found equal above.
+            let of_another = |call: &Call| call.key.is_some() && cdr.callid.is_some();
+            calls().find(|call| !of_another(call) && names(call, from) && names(call, to))
         };
         by_visitor().or_else(by_outer).or_else(by_key).or_else(by_numbers).map(|call| call.id)
     }
