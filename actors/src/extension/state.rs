@@ -26,6 +26,7 @@ struct Leg {
     call: CallId,
     leg: LegId,
     phase: Phase,
+    heard_at: Timestamp,
 }
 
 /// An extension's state; see the module.
@@ -165,6 +166,10 @@ impl ExtensionState {
                 }
                 self.rang_at = Some(now);
                 self.line = Line::Ringing;
+                // It rings again, for a call that was just heard of: that call's IDLE was of its ringing before.
+                let again = |leg: &Leg| leg.phase == Phase::Ringing && recent(Some(leg.heard_at));
+                let legs = &self.legs;
+                self.doubted.retain(|doubted| !legs.iter().any(|leg| leg.leg == *doubted && again(leg)));
                 self.offline = self.offline.and(Some(false));
             }
             LineStatus::Idle | LineStatus::RegisteredIdle => self.went_idle(now, doubt, status, reply),
@@ -200,10 +205,11 @@ impl ExtensionState {
         let used_since_release =
             recent(self.released_at) && self.busy_at.max(self.rang_at) > self.released_at;
         self.released_at = None;
+        let repeated = recent(self.idle_at) && self.line == Line::Ringing;
         self.lacked_busy = self.busy_at <= self.idle_at;
         self.idle_at = Some(now);
         if self.legs.is_empty() {
-            if !used_since_release && !missing {
+            if !used_since_release && !missing && !repeated {
                 self.line = Line::Idle;
             }
         } else if !of_earlier_call {
@@ -236,8 +242,9 @@ impl ExtensionState {
         match (known, phase.is_live()) {
             (Some(i), true) => {
                 self.legs[i].phase = phase;
+                self.legs[i].heard_at = now;
             }
-            (None, true) => self.legs.push(Leg { call, leg, phase }),
+            (None, true) => self.legs.push(Leg { call, leg, phase, heard_at: now }),
             (Some(i), false) => {
                 self.legs.remove(i);
                 self.leg_released(now);

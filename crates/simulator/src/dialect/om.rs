@@ -82,7 +82,7 @@ impl Om {
             H::Failed { caller, called, code } => event("FAILED", failed(caller, *called, *code)),
             H::LegRecord(record) => out(self.record(frame, record)),
             // A transfer shows in what the parties do next; menus and whole calls are not reported.
-            H::Transferred { .. } | H::MenuLeft { .. } | H::CallRecord(_) => {}
+            H::LineDials { .. } | H::Transferred { .. } | H::MenuLeft { .. } | H::CallRecord(_) => {}
         }
     }
 

@@ -84,6 +84,7 @@ impl Yeastar {
             H::Failed { caller, called, code } => self.failed(frame, caller, *called, *code, out),
             H::CallRecord(record) => out(self.record(frame, record)),
             H::SentOut { .. }
+            | H::LineDials { .. }
             | H::Diverted { .. }
             | H::Queued { .. }
             | H::MenuLeft { .. }

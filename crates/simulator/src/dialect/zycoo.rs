@@ -70,12 +70,9 @@ impl Zycoo {
                 status(extension, "Ringing", 8);
                 out(self.dial("dialbegein", frame, *caller, Party::Extension(extension)));
             }
-            H::SentOut { outer, caller } => {
-                out(self.dial("dialbegein", frame, Party::Extension(caller), Party::Outer(outer)));
-            }
-            // An extension's call over an analog line was told of when it was sent out.
-            H::OuterRings { outer, .. } if outer.analog && by_hand(frame) => {}
-            H::OuterRings { outer, caller } => {
+            // An analog line's channel is told of when it is dialled on.
+            H::OuterRings { outer, .. } if outer.analog => {}
+            H::LineDials { outer, caller } | H::OuterRings { outer, caller } => {
                 let caller = caller.unwrap_or(Party::Menu(0));
                 out(self.dial("dialbegein", frame, caller, Party::Outer(outer)));
             }
@@ -266,10 +263,6 @@ impl Zycoo {
         };
         Report { kind, body: body.into_bytes(), content, is_cdr: wire_id.is_some(), wire_id }
     }
-}
-
-fn by_hand(frame: &Frame<'_>) -> bool {
-    frame.call.is_some_and(|call| call.direction == Direction::Outbound && call.caller.is_some())
 }
 
 fn queue_code(queue: u32) -> String {

@@ -60,6 +60,11 @@ pub(crate) enum Happening<'a> {
         extension: &'a str,
         caller: Party<'a>,
     },
+    /// An analog line was taken and dialled on; how it goes on is often not told on such lines.
+    LineDials {
+        outer: &'a Wire,
+        caller: Option<Party<'a>>,
+    },
     /// An analog trunk took the call that an extension dialled.
     SentOut {
         outer: &'a Wire,

@@ -73,6 +73,10 @@ impl Device {
     pub(crate) fn far_end_rings(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
         let trunk = call.trunks.last().map(|&trunk| &self.trunks[trunk]);
         let (analog, blind) = trunk.map_or((false, false), |trunk| (!trunk.ip, !trunk.ip && !trunk.reversal));
+        if let (true, Some(outer)) = (analog, Self::last_outer(call)) {
+            let caller = self.outer_caller(call);
+            self.emit(clock, Some(call), &Happening::LineDials { outer, caller });
+        }
         let by_hand = call.direction == Direction::Outbound && call.caller.is_some();
         if let (true, Some(caller), Some(outer)) = (analog && by_hand, call.caller, Self::last_outer(call)) {
             let caller = &self.extensions[caller].number;
