@@ -107,7 +107,7 @@ impl ExtensionState {
             }
             Told::LegMoved { call, leg, phase, basis: from } => {
                 basis = from;
-                self.leg_moved(now, call, leg, phase);
+                self.leg_moved(now, doubt, call, leg, phase);
             }
             Told::DeviceRestarted => {
                 basis = Basis::Inferred;
@@ -236,7 +236,7 @@ impl ExtensionState {
         ));
     }
 
-    fn leg_moved(&mut self, now: Timestamp, call: CallId, leg: LegId, phase: Phase) {
+    fn leg_moved(&mut self, now: Timestamp, doubt: &Doubt, call: CallId, leg: LegId, phase: Phase) {
         let known = self.legs.iter().position(|l| l.leg == leg);
         self.doubted.retain(|doubted| *doubted != leg);
         match (known, phase.is_live()) {
@@ -246,8 +246,13 @@ impl ExtensionState {
             }
             (None, true) => self.legs.push(Leg { call, leg, phase, heard_at: now }),
             (Some(i), false) => {
-                self.legs.remove(i);
-                self.leg_released(now);
+                let leg = self.legs.remove(i);
+                // The line may ring already for the next call, of which nothing else is known yet.
+                let rings_anew = self.line == Line::Ringing
+                    && self.rang_at.is_some_and(|at| at.since(leg.heard_at) > doubt.overtake);
+                if !rings_anew {
+                    self.leg_released(now);
+                }
             }
             (None, false) => {}
         }
