@@ -433,7 +433,12 @@ fn voice_files(files: &[Text]) -> Result<(), BadCommand> {
     if files.len() > MOST_VOICE_FILES {
         return bad("voice_file", format!("at most {MOST_VOICE_FILES} files: a device plays no more"));
     }
-    files.iter().try_for_each(|file| printable("voice_file", file))
+    files.iter().try_for_each(|file| {
+        if file.contains('+') {
+            return bad("voice_file", "one file each: the device takes a '+' for the start of the next one");
+        }
+        printable("voice_file", file)
+    })
 }
 
 /// What goes to a device as an id, a number or a name: something, of a sane length, in one line.
@@ -525,6 +530,11 @@ mod tests {
             (r#"{"command":"assign_menu","menu":51}"#, "menu"),
             (r#"{"command":"assign_menu","menu":1,"exit":"5#x"}"#, "exit"),
             (r#"{"command":"remove_voice_files","files":["a|b"]}"#, "files"),
+            (r#"{"command":"announce","party":{"visitor":"1"},"voice_file":["a+b"]}"#, "voice_file"),
+            (
+                r#"{"command":"assign_extension","line_id":"Phone 1","settings":{"forward":{}}}"#,
+                "settings.forward",
+            ),
             (r#"{"command":"accept","visitor":" "}"#, "visitor"),
         ] {
             let command = read(json).unwrap_or_else(|error| panic!("{json}: {error}"));

@@ -60,10 +60,10 @@ pub struct ExtensionSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forward {
-    /// Which of them.
-    #[serde(rename = "type")]
-    pub kind: ForwardType,
-    /// Where to.
+    /// Which of them; absent, it stays as it is (or, in a status, the device does not say).
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ForwardType>,
+    /// Where to; absent, it stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<Text>,
 }
@@ -195,8 +195,11 @@ impl ExtensionSettings {
             );
         }
         match &self.forward {
-            Some(Forward { kind: ForwardType::All | ForwardType::BusyOrNoAnswer, number: None }) => {
+            Some(Forward { kind: Some(ForwardType::All | ForwardType::BusyOrNoAnswer), number: None }) => {
                 bad("settings.forward", "a number to forward to")
+            }
+            Some(Forward { kind: None, number: None }) => {
+                bad("settings.forward", "a type, a number, or both")
             }
             Some(Forward { number: Some(number), .. })
                 if number.len() > 64 || number.chars().any(char::is_control) =>
