@@ -14,11 +14,14 @@ use actix::Addr;
 use actix_rt::{Arbiter, ArbiterHandle};
 use anyhow::Context;
 use switchroom_actors::census::Census;
+use switchroom_actors::command::CommandSupervisor;
 use switchroom_actors::device::{DeviceSettings as CellSettings, messages::WriteDown};
 use switchroom_actors::directory::DeviceHandle;
 use switchroom_actors::entity::Doubt;
 use switchroom_actors::ingress::{Gate, Ingress, Limits as IngressLimits};
-use switchroom_actors::ports::{Interpreter, LoadedCell, Ports, RawReport, Store};
+use switchroom_actors::ports::{
+    CommandLog, CommandPorts, DeviceLink, INTERNAL, Interpreter, LoadedCell, Ports, RawReport, Store,
+};
 use switchroom_actors::recorder::Recorder;
 use switchroom_actors::supervision::{Dismiss, Supervise, Supervisor};
 use switchroom_domain::fact::Fact;
@@ -26,10 +29,13 @@ use switchroom_domain::id::DeviceId;
 use switchroom_domain::time::Millis;
 use tokio::sync::{oneshot, watch};
 
+use crate::commands;
+use crate::commands::policy::Policy;
 use crate::config::Config;
 use crate::devices::{Device, DeviceSecrets, DeviceSettings, Registry, UnadoptedSenders};
 use crate::ingress::proof::ProofState;
 use crate::ingress::{self, Front, Listeners};
+use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::storage::secrets::SecretKey;
 use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
@@ -56,6 +62,14 @@ pub struct Services {
     pub stopping: watch::Sender<bool>,
     /// How the report listeners do.
     pub listeners: Arc<Listeners>,
+    /// What may be dialled.
+    pub policy: Policy,
+    /// The way out to the devices.
+    pub link: Arc<dyn DeviceLink>,
+    pub(crate) keys_in_use: commands::KeysInUse,
+    pub(crate) starting_commands: tokio::sync::Mutex<()>,
+    command_log: Arc<dyn CommandLog>,
+    interpreter: Arc<dyn Interpreter>,
     arbiters: Vec<Room>,
     cell_settings: CellSettings,
 }
@@ -88,6 +102,12 @@ struct Reread(Arc<Registry>);
 
 impl Interpreter for Reread {
     fn facts(&self, device: &DeviceId, report: &RawReport) -> Vec<Fact> {
+        if report.dialect == INTERNAL {
+            return serde_json::from_slice(&report.body).unwrap_or_else(|error| {
+                tracing::error!(device.id = %device, %error, "a logged note can no longer be read");
+                Vec::new()
+            });
+        }
         let known = self.0.get(device);
         let time_zone = known.as_ref().map_or(jiff::tz::TimeZone::UTC, |device| device.time_zone.clone());
         let dialect = [
@@ -135,7 +155,15 @@ impl App {
             interpreter: Arc::new(Reread(Arc::clone(&registry))),
             observer: Arc::<Metrics>::clone(&metrics),
             census: Arc::clone(&census),
+            news: Arc::new(commands::News(Arc::clone(&registry))),
         };
+        let link: Arc<dyn DeviceLink> = Arc::new(Link::new(
+            Arc::clone(&registry),
+            Duration::from_secs(config.commands.connect_seconds.into()),
+            Duration::from_secs(config.commands.timeout_seconds.into()),
+        ));
+        let command_log: Arc<dyn CommandLog> =
+            Arc::new(commands::Log { store: Arc::clone(&store), metrics: Arc::clone(&metrics) });
         let arbiters = rooms(&config, &ports).await?;
         let cell_settings = CellSettings {
             doubt: Doubt {
@@ -145,6 +173,12 @@ impl App {
             silence: Millis::from_secs(config.model.silence_seconds.into()),
         };
         let services = Arc::new(Services {
+            policy: Policy::new(config.commands.clone()),
+            keys_in_use: commands::KeysInUse::default(),
+            starting_commands: tokio::sync::Mutex::default(),
+            link,
+            command_log,
+            interpreter: ports.interpreter,
             reader: store.reader()?,
             store,
             registry,
@@ -161,6 +195,7 @@ impl App {
         services.load_devices().await?;
         let reports_address = services.listen_for_reports()?;
         actix_rt::spawn(keep_proofs(Arc::clone(&services)));
+        services.recover_commands().await?;
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
         Ok(Self { api_address: api.address, services, reports_address, api })
     }
@@ -311,6 +346,28 @@ impl Services {
         self.store.run(move |connection| device_store::put(connection, &settings, &sealed, from_file)).await
     }
 
+    /// Starts a device's command supervisor, on the arbiter of its cell.
+    pub(crate) async fn start_commands_of(
+        &self,
+        handle: &Arc<DeviceHandle>,
+    ) -> Option<Addr<CommandSupervisor>> {
+        let room = &self.arbiters[handle.arbiter];
+        let ports = CommandPorts {
+            clock: Arc::new(crate::clock::SystemClock),
+            link: Arc::clone(&self.link),
+            log: Arc::clone(&self.command_log),
+            interpreter: Arc::clone(&self.interpreter),
+            gate: room.gate.clone(),
+        };
+        let (handle, settings) = (Arc::clone(handle), self.config.commands.supervision());
+        let (started, supervisor) = oneshot::channel();
+        room.handle.spawn(async move {
+            // The starter waits for it.
+            let _ = started.send(CommandSupervisor::start_here(handle, settings, ports));
+        });
+        supervisor.await.ok()
+    }
+
     /// Adds a device, or changes one; its cell lives on. `from_file`: it stands in the configuration file.
     ///
     /// # Errors
@@ -329,6 +386,7 @@ impl Services {
         let mut device = Device::new(settings, secrets, Arc::clone(&handle));
         if let Some(known) = &known {
             device.proof = Arc::clone(&known.proof);
+            device.info = Arc::clone(&known.info);
         }
         device.from_file = from_file;
         let device = Arc::new(device);

@@ -11,20 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use switchroom_actors::directory::DeviceHandle;
+use switchroom_actors::ports::INTERNAL;
 use switchroom_domain::id::DeviceId;
 use switchroom_domain::time::Timestamp;
 use switchroom_protocol::Dialect;
 use utoipa::ToSchema;
 
 use crate::ingress::proof::ProofState;
+use crate::link::http::Address;
+use crate::link::tls::Tls;
 
 /// The name under which a dialect is logged.
 #[must_use]
 pub fn dialect_name(name: &str) -> Option<&'static str> {
-    [Dialect::Om, Dialect::Yeastar, Dialect::Zycoo]
-        .map(Dialect::as_str)
-        .into_iter()
-        .find(|known| *known == name)
+    let dialects = [Dialect::Om, Dialect::Yeastar, Dialect::Zycoo].map(Dialect::as_str);
+    dialects.into_iter().chain([INTERNAL]).find(|known| *known == name)
 }
 
 /// How a device treats its connections.
@@ -95,6 +96,15 @@ pub struct DeviceSettings {
     /// Where it takes commands, `http://host:port`.
     #[serde(default)]
     pub address: Option<String>,
+    /// Where its web interface is, if that is not at `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_address: Option<String>,
+    /// Where its recordings are fetched, if not at `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording_address: Option<String>,
+    /// With `https` addresses: whom to believe that it is the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Its MAC, as `AA:BB:CC:DD:EE:FF`.
     #[serde(default)]
     pub mac: Option<String>,
@@ -167,6 +177,9 @@ impl DeviceSettings {
             timezone: default_timezone(),
             dialect,
             address: None,
+            web_address: None,
+            recording_address: None,
+            tls: None,
             mac: None,
             sn: None,
             report_path: String::new(),
@@ -209,11 +222,18 @@ impl DeviceSettings {
                 .ok_or_else(|| bad("mac", format!("{mac:?} is no MAC; for example \"00:0E:A9:3D:00:0C\"")))?;
             self.mac = Some(normal.to_string());
         }
-        if let Some(address) = &self.address {
-            let scheme = address.starts_with("http://") || address.starts_with("https://");
-            if !scheme || host_of(address).is_none() {
-                return Err(bad("address", "http://host:port or https://host:port"));
+        let addresses = [
+            ("address", &self.address),
+            ("web_address", &self.web_address),
+            ("recording_address", &self.recording_address),
+        ];
+        for (field, address) in addresses {
+            if let Some(address) = address {
+                Address::parse(address).map_err(|problem| bad(field, problem))?;
             }
+        }
+        if let Some(Err(problem)) = self.tls.as_ref().map(Tls::digest) {
+            return Err(bad("tls", problem));
         }
         if let Some(source) = &self.source {
             source.parse::<IpAddr>().map_err(|_| bad("source", "an IP address"))?;
@@ -240,20 +260,18 @@ impl DeviceSettings {
     pub fn source_address(&self) -> Option<IpAddr> {
         match &self.source {
             Some(source) => source.parse().ok(),
-            None => self.address.as_deref().and_then(host_of)?.parse().ok(),
+            None => Address::parse(self.address.as_deref()?).ok()?.host.parse().ok(),
         }
     }
 }
 
-/// The host of an `http://host:port` address.
-fn host_of(address: &str) -> Option<&str> {
-    let rest = address.split_once("://")?.1;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next()?,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    };
-    (!host.is_empty()).then_some(host)
+/// What a device says it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// Its model.
+    pub model: Option<String>,
+    /// Its firmware, `Rev 2.1.5.111`.
+    pub firmware: Option<String>,
 }
 
 /// A device of the registry.
@@ -269,6 +287,8 @@ pub struct Device {
     pub handle: Arc<DeviceHandle>,
     /// What its proof remembers; kept over changes of its settings.
     pub proof: Arc<Mutex<ProofState>>,
+    /// What it told of itself when it was asked; kept over changes of its settings.
+    pub info: Arc<Mutex<DeviceFacts>>,
     /// Whether it stands in the configuration file, which then has the last word.
     pub from_file: bool,
 }
@@ -278,7 +298,15 @@ impl Device {
     #[must_use]
     pub fn new(settings: DeviceSettings, secrets: DeviceSecrets, handle: Arc<DeviceHandle>) -> Self {
         let time_zone = TimeZone::get(&settings.timezone).unwrap_or(TimeZone::UTC);
-        Self { settings, secrets, time_zone, handle, proof: Arc::default(), from_file: false }
+        Self {
+            settings,
+            secrets,
+            time_zone,
+            handle,
+            proof: Arc::default(),
+            info: Arc::default(),
+            from_file: false,
+        }
     }
 
     /// The clock's learned offset in seconds: positive when the device's clock is ahead.

@@ -14,7 +14,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use switchroom_actors::census::Census;
-use switchroom_actors::ports::Observer;
+use switchroom_actors::ports::{INTERNAL, Observer};
+use switchroom_domain::command::Command;
 use switchroom_domain::event::{Event, EventKind};
 use switchroom_domain::outcome::Outcome;
 use switchroom_domain::view::Direction;
@@ -76,6 +77,12 @@ pub struct Metrics {
     pub ingress_refused: IntCounterVec,
     /// `switchroom_unadopted_reports_dropped_total`: of devices that nobody adopted, beyond what is kept.
     pub unadopted_dropped: IntCounter,
+    /// `switchroom_command_queue_depth{device}`: commands that wait for their turn.
+    command_depth: IntGaugeVec,
+    /// `switchroom_command_queue_seconds{command, outcome}`: from acceptance until it went to the device.
+    command_queue: HistogramVec,
+    /// `switchroom_command_duration_seconds{command, outcome}`: from then until its outcome was known.
+    command_duration: HistogramVec,
     memory: Gauge,
     per_device: bool,
 }
@@ -238,6 +245,28 @@ impl Metrics {
                     "Reports of unadopted devices that were not kept."
                 )
             ),
+            command_depth: build!(
+                registry,
+                gauge("switchroom_command_queue_depth", "Commands that wait for their turn.", &["device"])
+            ),
+            command_queue: build!(
+                registry,
+                histogram(
+                    "switchroom_command_queue_seconds",
+                    "From a command's acceptance until it went to the device.",
+                    &["command", "outcome"],
+                    PROCESSING
+                )
+            ),
+            command_duration: build!(
+                registry,
+                histogram(
+                    "switchroom_command_duration_seconds",
+                    "From when a command went to the device until its outcome was known.",
+                    &["command", "outcome"],
+                    PROCESSING
+                )
+            ),
             memory: build!(registry, Gauge::new("process_resident_memory_bytes", "Resident memory.")),
             per_device,
             registry,
@@ -279,14 +308,34 @@ impl Metrics {
                 self.reports.with_label_values(&[dialect, "other", outcome.as_str()]);
             }
         }
+        for command in Command::NAMES {
+            self.command_queue.with_label_values(&[command, "succeeded"]);
+            self.command_duration.with_label_values(&[command, "succeeded"]);
+        }
         self.waiting(&BTreeMap::new());
         for reason in ["head_too_large", "body_too_large", "timeout", "too_many"] {
             self.ingress_refused.with_label_values(&[reason]);
         }
     }
 
+    /// A command settled.
+    pub fn command_settled(&self, command: &str, outcome: &str, waited: Duration, took: Duration) {
+        self.command_queue.with_label_values(&[command, outcome]).observe(waited.as_secs_f64());
+        self.command_duration.with_label_values(&[command, outcome]).observe(took.as_secs_f64());
+    }
+
+    /// How many commands wait for a device.
+    pub fn command_depth(&self, device: &str, waiting: usize) {
+        if self.per_device {
+            self.command_depth.with_label_values(&[device]).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        }
+    }
+
     /// A report's events were published this long after its last byte.
     pub fn published(&self, dialect: &str, after: Duration) {
+        if dialect == INTERNAL {
+            return;
+        }
         self.publish.with_label_values(&[dialect]).observe(after.as_secs_f64());
     }
 
@@ -350,6 +399,7 @@ impl Metrics {
         // Absent when it was never heard of.
         let _ = self.device_up.remove_label_values(&[device]);
         let _ = self.device_last_report.remove_label_values(&[device]);
+        let _ = self.command_depth.remove_label_values(&[device]);
     }
 
     /// Are there series by device?
@@ -401,6 +451,9 @@ impl Metrics {
 
 impl Observer for Metrics {
     fn report(&self, dialect: &str, name: &str, outcome: Outcome) {
+        if dialect == INTERNAL {
+            return;
+        }
         self.reports.with_label_values(&[dialect, known_report(name), outcome.as_str()]).inc();
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use actix::Addr;
 use switchroom_domain::id::DeviceId;
 
+use crate::command::CommandSupervisor;
 use crate::device::Device;
 use crate::ingress::Held;
 
@@ -19,7 +20,10 @@ pub struct DeviceHandle {
     /// Which arbiter the cell lives on.
     pub arbiter: usize,
     addr: RwLock<Option<Addr<Device>>>,
+    commands: RwLock<Option<Addr<CommandSupervisor>>>,
     line: Mutex<Line>,
+    /// How many commands wait for their turn.
+    commands_waiting: AtomicUsize,
     /// How many reports are in the cell's mailbox.
     queued: AtomicUsize,
 }
@@ -48,7 +52,9 @@ impl DeviceHandle {
             id,
             arbiter,
             addr: RwLock::new(None),
+            commands: RwLock::new(None),
             line: Mutex::default(),
+            commands_waiting: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
         })
     }
@@ -62,6 +68,28 @@ impl DeviceHandle {
     /// The cell lives here now.
     pub fn set(&self, addr: Option<Addr<Device>>) {
         *self.addr.write().unwrap_or_else(PoisonError::into_inner) = addr;
+    }
+
+    /// The device's command supervisor, once it was needed.
+    #[must_use]
+    pub fn commands(&self) -> Option<Addr<CommandSupervisor>> {
+        let commands = self.commands.read().unwrap_or_else(PoisonError::into_inner).clone();
+        commands.filter(Addr::connected)
+    }
+
+    /// How many commands wait for their turn.
+    #[must_use]
+    pub fn commands_waiting(&self) -> usize {
+        self.commands_waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_commands_waiting(&self, waiting: usize) {
+        self.commands_waiting.store(waiting, Ordering::Relaxed);
+    }
+
+    /// The command supervisor lives here now.
+    pub fn set_commands(&self, addr: Option<Addr<CommandSupervisor>>) {
+        *self.commands.write().unwrap_or_else(PoisonError::into_inner) = addr;
     }
 
     /// Reports that the cell has not begun with yet: in its mailbox, and in line before it.

@@ -22,6 +22,7 @@
 
 pub mod call_leg;
 pub mod census;
+pub mod command;
 pub mod device;
 pub mod directory;
 pub mod entity;

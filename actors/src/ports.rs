@@ -2,26 +2,33 @@
 //! few lines.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use switchroom_domain::Text;
+use switchroom_domain::command::Command;
 use switchroom_domain::event::Event;
 use switchroom_domain::fact::Fact;
-use switchroom_domain::id::{DeviceId, IdSeed};
+use switchroom_domain::id::{CallId, CommandId, DeviceId, IdSeed};
 use switchroom_domain::outcome::Outcome;
+use switchroom_domain::reply::Reply;
 use switchroom_domain::time::Timestamp;
-use switchroom_domain::view::CallView;
+use switchroom_domain::view::{CallView, CommandView};
 use tokio::sync::oneshot;
 
+use crate::command::messages::CommandRecord;
 use crate::device::state::StoredCdr;
+use crate::ingress::Gate;
 
 /// The time. Actors ask it once per input; states never do.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
 }
+
+/// The dialect of what does not come from a device: notes about commands, as JSON facts.
+pub const INTERNAL: &str = "switchroom";
 
 /// A report as it is logged: enough to run it again.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +160,12 @@ pub trait Observer: Send + Sync {
     fn restarted(&self, actor: &'static str);
 }
 
+/// Is told which call a command made, or was about.
+pub trait CommandNews: Send + Sync {
+    /// The call of a command was found.
+    fn call_found(&self, device: &DeviceId, command: CommandId, call: CallId);
+}
+
 /// All that a cell needs from outside.
 #[derive(Clone)]
 pub struct Ports {
@@ -166,4 +179,64 @@ pub struct Ports {
     pub observer: Arc<dyn Observer>,
     /// Live counts.
     pub census: Arc<crate::census::Census>,
+    /// Is told the calls of commands.
+    pub news: Arc<dyn CommandNews>,
+}
+
+/// A device's answer, and the bytes it came in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What it says.
+    pub reply: Reply,
+    /// The body, as it came.
+    pub body: Bytes,
+}
+
+/// Why there is no answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// Nothing of it reached the device: it was certainly not done.
+    #[error("nothing reached the device: {0}")]
+    NotSent(String),
+    /// It may have reached the device, and nothing that can be understood came back.
+    #[error("it may have reached the device, but {0}")]
+    Lost(String),
+    /// It cannot be said to this device at all.
+    #[error("{0}")]
+    Impossible(String),
+}
+
+/// The way out to the devices.
+pub trait DeviceLink: Send + Sync {
+    /// Carries one command to the device over a connection of its own, and its answer back. Has a time limit of its
+    /// own, and never sends twice.
+    fn exchange(&self, device: &DeviceId, command: &Command)
+    -> BoxFuture<'static, Result<Answer, LinkError>>;
+
+    /// Has the device an address to send commands to?
+    fn reaches(&self, device: &DeviceId) -> bool;
+}
+
+/// Where commands are kept.
+pub trait CommandLog: Send + Sync {
+    /// Keeps the command as it is now; completes when it is on disk. What was put before is there before it.
+    fn put(&self, record: &CommandRecord) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// A command has settled: for the metrics. `waited` for its turn, `took` from then on.
+    fn settled(&self, command: &CommandView, waited: Duration, took: Duration);
+}
+
+/// What a command supervisor needs from outside.
+#[derive(Clone)]
+pub struct CommandPorts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The way out.
+    pub link: Arc<dyn DeviceLink>,
+    /// Where commands are kept.
+    pub log: Arc<dyn CommandLog>,
+    /// Reads a device's answer as a report.
+    pub interpreter: Arc<dyn Interpreter>,
+    /// The way to the cell.
+    pub gate: Gate,
 }

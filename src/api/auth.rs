@@ -58,6 +58,12 @@ impl Caller {
         Self { role, devices, extensions, hash }
     }
 
+    /// The hash of their token.
+    #[must_use]
+    pub(super) const fn token_hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
     /// May they see this device?
     #[must_use]
     pub fn sees(&self, device: &DeviceId) -> bool {

@@ -116,7 +116,7 @@ pub(super) async fn one(
 
 /// Ended calls are one look into the store; for a live one every device is asked. It may end in between, so the
 /// store is looked at once more.
-async fn find(state: &State, caller: &Caller, id: CallId) -> Result<Option<CallView>, Problem> {
+pub(super) async fn find(state: &State, caller: &Caller, id: CallId) -> Result<Option<CallView>, Problem> {
     if let Some(call) = state.services.reader.call(id).await? {
         return Ok(Some(call));
     }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::error::{Kind, Problem};
 use super::input::given;
 use crate::devices::{Connection, DeviceSecrets, DeviceSettings, Proof};
+use crate::link::tls::Tls;
 
 /// Fields of a device. What is absent stays as it is, null clears it; a new device needs `id` and `dialect`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -30,6 +31,18 @@ pub(super) struct DeviceFields {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub(super) address: Option<Option<String>>,
+    /// Where its web interface is, if not at `address`.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) web_address: Option<Option<String>>,
+    /// Where its recordings are fetched, if not at `address`.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) recording_address: Option<Option<String>>,
+    /// With `https` addresses: whom to believe that it is the device.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<Tls>)]
+    pub(super) tls: Option<Option<Tls>>,
     /// Its MAC.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -96,6 +109,9 @@ impl DeviceFields {
             ("timezone", self.timezone.is_some()),
             ("dialect", self.dialect.is_some()),
             ("address", self.address.is_some()),
+            ("web_address", self.web_address.is_some()),
+            ("recording_address", self.recording_address.is_some()),
+            ("tls", self.tls.is_some()),
             ("mac", self.mac.is_some()),
             ("sn", self.sn.is_some()),
             ("report_path", self.report_path.is_some()),
@@ -128,6 +144,9 @@ impl DeviceFields {
         put(&mut settings.timezone, self.timezone);
         put(&mut settings.dialect, self.dialect);
         put(&mut settings.address, self.address);
+        put(&mut settings.web_address, self.web_address);
+        put(&mut settings.recording_address, self.recording_address);
+        put(&mut settings.tls, self.tls);
         put(&mut settings.mac, self.mac);
         put(&mut settings.sn, self.sn);
         put(&mut settings.report_path, self.report_path.map(Option::unwrap_or_default));

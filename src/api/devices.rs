@@ -1,7 +1,7 @@
 //! `/devices`: the fleet. [`super::adoption`] takes in what reports without being known.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
@@ -19,6 +19,7 @@ use super::view::{ask_all, device, devices, try_ask};
 use crate::devices::{
     Connection, Device, DeviceSecrets, DeviceSettings, Proof, ProofKind, Unadopted, natural,
 };
+use crate::link::tls::Tls;
 
 /// Whether a device is heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -51,6 +52,12 @@ pub(super) struct DeviceView {
     dialect: &'static str,
     /// Where it takes commands.
     address: Option<String>,
+    /// Where its web interface is, if not at `address`.
+    web_address: Option<String>,
+    /// Where its recordings are, if not at `address`.
+    recording_address: Option<String>,
+    /// With `https` addresses: whom to believe that it is the device.
+    tls: Option<Tls>,
     /// Its MAC.
     mac: Option<String>,
     /// Its serial number.
@@ -83,6 +90,7 @@ impl DeviceView {
     /// A device as this caller may see it.
     fn new(device: &Device, caller: &Caller, last_report_at: Option<Timestamp>) -> Self {
         let settings = device.settings.clone();
+        let facts = device.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let secret = settings.proof.kind == ProofKind::Path && !caller.sees_report_paths();
         Self {
             id: settings.id.to_string(),
@@ -91,14 +99,17 @@ impl DeviceView {
             timezone: settings.timezone,
             dialect: settings.dialect.as_str(),
             address: settings.address,
+            web_address: settings.web_address,
+            recording_address: settings.recording_address,
+            tls: settings.tls,
             mac: settings.mac,
             sn: settings.sn,
             report_path: (!secret).then_some(settings.report_path),
             source: settings.source,
             connection: settings.connection,
             state: if last_report_at.is_some() { DeviceState::Up } else { DeviceState::Unknown },
-            model: None,
-            firmware: None,
+            model: facts.model,
+            firmware: facts.firmware,
             last_report_at,
             clock_offset: device.clock_offset(),
             proof: settings.proof,

@@ -11,7 +11,8 @@ use super::auth::{COOKIE_NAME, unauthorized};
 use super::error::{Problem, ProblemBody};
 use super::input::Params;
 use super::{
-    State, adoption, calls, cdrs, devices, entities, events, observe, quarantine, stream, tokens, websocket,
+    State, adoption, call_actions, calls, cdrs, commands, configure, devices, entities, events, observe,
+    quarantine, stream, tokens, websocket,
 };
 
 /// The whole API.
@@ -26,6 +27,10 @@ use super::{
         devices::list, devices::create, devices::one, devices::change, devices::remove, adoption::adopt,
         entities::extensions, entities::extension, entities::trunks, entities::trunk, entities::groups,
         entities::group, calls::of_device, calls::list, calls::one, cdrs::list, cdrs::csv, events::past,
+        call_actions::dial, call_actions::hang_up, call_actions::act,
+        commands::post, commands::of_device, commands::one, configure::change_extension, configure::put_group,
+        configure::menus, configure::menu, configure::put_menu, configure::remove_menu, configure::voice_files,
+        configure::remove_voice_file, configure::parameters, configure::parameter, configure::put_parameter,
         stream::stream, websocket::open, tokens::list, tokens::create, tokens::remove, quarantine::list,
         observe::metrics, observe::device_metrics, observe::healthz, observe::readyz,
     ),
@@ -36,6 +41,8 @@ use super::{
         (name = "devices", description = "The fleet"),
         (name = "live state", description = "What the devices' reports say, now"),
         (name = "calls", description = "Live and ended calls"),
+        (name = "commands", description = "What devices are told to do, and what became of it"),
+        (name = "configuration", description = "Extensions, ring groups, menus, voice files, parameters"),
         (name = "records", description = "Call records"),
         (name = "events", description = "What changed: past, as a stream, over WebSocket"),
         (name = "tokens", description = "Who may use the API"),

@@ -88,6 +88,20 @@ problem_kinds! {
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "The body is too large";
     /// A field has a value that cannot be.
     Invalid = UNPROCESSABLE_ENTITY, "invalid", "A field has a value that cannot be";
+    /// The number may not be dialled.
+    NumberDenied = FORBIDDEN, "number-denied", "The number may not be dialled";
+    /// The device's model or firmware cannot do it.
+    Incapable = UNPROCESSABLE_ENTITY, "incapable", "The device cannot do this";
+    /// The key was used for another request.
+    KeyUsed = UNPROCESSABLE_ENTITY, "idempotency-key-used", "The Idempotency-Key was used for another request";
+    /// Too much within a time.
+    TooMany = TOO_MANY_REQUESTS, "too-many", "Too many requests of this kind";
+    /// The device does not answer.
+    DeviceSilent = SERVICE_UNAVAILABLE, "device-silent", "The device does not answer";
+    /// The device was asked, and refused.
+    DeviceRefused = BAD_GATEWAY, "device-refused", "The device refused";
+    /// The device has not answered yet.
+    DeviceTimeout = GATEWAY_TIMEOUT, "device-timeout", "The device has not answered in time";
     /// A defect; the log says more.
     Internal = INTERNAL_SERVER_ERROR, "internal", "Something went wrong here";
     /// Not now.

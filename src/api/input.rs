@@ -59,29 +59,37 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let kind =
-            request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        // A form is what a foreign page can send without asking; nothing of it is JSON anyway.
-        let is_form = matches!(kind.as_str(), "application/x-www-form-urlencoded" | "multipart/form-data");
-        let bytes = web::Bytes::from_request(request, payload);
+        let request = request.clone();
+        let bytes = web::Bytes::from_request(&request, payload);
         Box::pin(async move {
             let bytes = bytes.await.map_err(|error| body_problem(&error))?;
-            // Without a body every field has its default.
-            let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-            if is_form && bytes != b"{}" {
-                let detail = format!("send JSON with `Content-Type: application/json`, not {kind}");
-                return Err(Problem::new(Kind::BadBody, detail));
-            }
-            serde_json::from_slice(bytes).map(Self).map_err(|error| {
-                let text = error.to_string();
-                named(Problem::new(Kind::BadBody, &text), &text)
-            })
+            read_body(&request, &bytes).map(Self)
         })
     }
 }
 
-fn body_problem(error: &actix_web::Error) -> Problem {
+/// Reads a body that is there as a whole.
+///
+/// # Errors
+/// When it is no JSON of the expected shape.
+pub(super) fn read_body<T: DeserializeOwned>(request: &HttpRequest, bytes: &[u8]) -> Result<T, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    // A form is what a foreign page can send without asking; nothing of it is JSON anyway.
+    let is_form = matches!(kind.as_str(), "application/x-www-form-urlencoded" | "multipart/form-data");
+    // Without a body every field has its default.
+    let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    if is_form && bytes != b"{}" {
+        let detail = format!("send JSON with `Content-Type: application/json`, not {kind}");
+        return Err(Problem::new(Kind::BadBody, detail));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = error.to_string();
+        named(Problem::new(Kind::BadBody, &text), &text)
+    })
+}
+
+pub(super) fn body_problem(error: &actix_web::Error) -> Problem {
     if error.as_response_error().status_code() == actix_web::http::StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(Kind::TooLarge, format!("a body has at most {BODY_BYTES} bytes"));
     }

@@ -11,8 +11,11 @@
 
 mod adoption;
 pub mod auth;
+mod call_actions;
 mod calls;
 mod cdrs;
+mod commands;
+mod configure;
 mod device_input;
 mod devices;
 mod docs;
@@ -179,14 +182,27 @@ fn routes(app: &mut web::ServiceConfig) {
         get => devices::one, patch => devices::change, delete => devices::remove);
     route!("/api/v1/devices/{device}/adopt", "POST", post => adoption::adopt);
     route!("/api/v1/devices/{device}/extensions", "GET", get => entities::extensions);
-    route!("/api/v1/devices/{device}/extensions/{number}", "GET", get => entities::extension);
+    route!("/api/v1/devices/{device}/extensions/{number}", "GET, PATCH",
+        get => entities::extension, patch => configure::change_extension);
     route!("/api/v1/devices/{device}/trunks", "GET", get => entities::trunks);
     route!("/api/v1/devices/{device}/trunks/{number}", "GET", get => entities::trunk);
     route!("/api/v1/devices/{device}/groups", "GET", get => entities::groups);
-    route!("/api/v1/devices/{device}/groups/{group}", "GET", get => entities::group);
+    route!("/api/v1/devices/{device}/groups/{group}", "GET, PUT",
+        get => entities::group, put => configure::put_group);
     route!("/api/v1/devices/{device}/calls", "GET", get => calls::of_device);
-    route!("/api/v1/calls", "GET", get => calls::list);
-    route!("/api/v1/calls/{call}", "GET", get => calls::one);
+    route!("/api/v1/devices/{device}/commands", "GET, POST", get => commands::of_device, post => commands::post);
+    route!("/api/v1/commands/{command}", "GET", get => commands::one);
+    route!("/api/v1/devices/{device}/menus", "GET", get => configure::menus);
+    route!("/api/v1/devices/{device}/menus/{menu}", "GET, PUT, DELETE",
+        get => configure::menu, put => configure::put_menu, delete => configure::remove_menu);
+    route!("/api/v1/devices/{device}/voice-files", "GET", get => configure::voice_files);
+    route!("/api/v1/devices/{device}/voice-files/{name}", "DELETE", delete => configure::remove_voice_file);
+    route!("/api/v1/devices/{device}/parameters", "GET", get => configure::parameters);
+    route!("/api/v1/devices/{device}/parameters/{name}", "GET, PUT",
+        get => configure::parameter, put => configure::put_parameter);
+    route!("/api/v1/calls", "GET, POST", get => calls::list, post => call_actions::dial);
+    route!("/api/v1/calls/{call}", "GET, DELETE", get => calls::one, delete => call_actions::hang_up);
+    route!("/api/v1/calls/{call}/{action}", "POST", post => call_actions::act);
     route!("/api/v1/cdrs", "GET", get => cdrs::list);
     route!("/api/v1/cdrs.csv", "GET", get => cdrs::csv);
     route!("/api/v1/events", "GET", get => events::past);

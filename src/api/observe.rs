@@ -45,6 +45,9 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
             );
         }
     }
+    for device in state.services.registry.all() {
+        metrics.command_depth(device.settings.id.as_str(), device.handle.commands_waiting());
+    }
     let census = &state.services.census;
     let devices = state.services.registry.all();
     let waiting = census.waiting();

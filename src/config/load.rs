@@ -158,6 +158,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if !config.store.url.starts_with("sqlite://") {
         return wrong("store.url must be sqlite://PATH");
     }
+    let commands = &config.commands;
+    if commands.connect_seconds == 0 || commands.timeout_seconds == 0 || commands.wait_seconds == 0 {
+        return wrong("commands: connect_seconds, timeout_seconds and wait_seconds are at least 1");
+    }
+    if commands.capacity == 0 || commands.capacity > 768 {
+        return wrong("commands.capacity is 1 to 768");
+    }
     let limits = &config.reports.limits;
     if limits.head_bytes < 256
         || limits.body_bytes < 256

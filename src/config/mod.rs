@@ -7,7 +7,9 @@ mod sections;
 mod tests;
 
 pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked};
-pub use sections::{ApiConfig, Config, DeviceConfig, MetricsConfig, ModelConfig, ReportsConfig, StoreConfig};
+pub use sections::{
+    ApiConfig, CommandsConfig, Config, DeviceConfig, MetricsConfig, ModelConfig, ReportsConfig, StoreConfig,
+};
 
 /// The default configuration, commented.
 pub const MANUAL: &str = include_str!("switchroom.toml");

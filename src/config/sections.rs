@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use switchroom_domain::time::Millis;
 
 use crate::devices::{DeviceSecrets, DeviceSettings};
 use crate::ingress::Limits;
@@ -20,6 +21,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// How doubtful reports are weighed.
     pub model: ModelConfig,
+    /// Commands to devices.
+    pub commands: CommandsConfig,
     /// Prometheus metrics.
     pub metrics: MetricsConfig,
     /// Devices that stand in the file.
@@ -115,6 +118,62 @@ pub struct ModelConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         Self { overtake_ms: 1000, release_ms: 1500, silence_seconds: 1800 }
+    }
+}
+
+/// Commands to devices.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CommandsConfig {
+    /// Seconds for the connection to a device.
+    pub connect_seconds: u32,
+    /// Seconds for one whole exchange with a device.
+    pub timeout_seconds: u32,
+    /// Seconds that a command may wait for its turn; then it is not done.
+    pub wait_seconds: u32,
+    /// How many commands may wait for one device.
+    pub capacity: usize,
+    /// For so many seconds it is tried to find out what became of a command that got no answer.
+    pub find_out_seconds: u32,
+    /// How many outside numbers a token may dial within a minute.
+    pub dials_per_minute: u32,
+    /// Prefixes that may be dialled although `deny_numbers` has them.
+    pub allow_numbers: Vec<String>,
+    /// Prefixes that may not be dialled: international and premium numbers.
+    pub deny_numbers: Vec<String>,
+    /// Numbers that may always be dialled.
+    pub emergency_numbers: Vec<String>,
+    /// What gets an outside line, if it stands before a number.
+    pub outside_prefixes: Vec<String>,
+}
+
+impl Default for CommandsConfig {
+    fn default() -> Self {
+        let list = |prefixes: &[&str]| prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        Self {
+            connect_seconds: 3,
+            timeout_seconds: 5,
+            wait_seconds: 10,
+            capacity: 256,
+            find_out_seconds: 60,
+            dials_per_minute: 30,
+            allow_numbers: Vec::new(),
+            deny_numbers: list(&["00", "+", "160", "168", "0900", "900"]),
+            emergency_numbers: list(&["110", "119", "120", "122"]),
+            outside_prefixes: list(&["9"]),
+        }
+    }
+}
+
+impl CommandsConfig {
+    /// How a device's command supervisor is to treat them.
+    #[must_use]
+    pub fn supervision(&self) -> switchroom_actors::command::Settings {
+        switchroom_actors::command::Settings {
+            capacity: self.capacity,
+            find_out_within: Millis::from_secs(self.find_out_seconds.into()),
+            ..switchroom_actors::command::Settings::default()
+        }
     }
 }
 

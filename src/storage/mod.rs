@@ -6,6 +6,7 @@
 //! the loss of power as far as the disk keeps its word.
 
 pub mod block;
+pub mod commands;
 mod copier;
 pub mod devices;
 pub mod hub;

@@ -56,8 +56,28 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What the writer is asked to do.
 enum Job {
     Record(Box<Record>),
+    /// Is part of the next commit.
+    Write(Write),
     /// Runs on the writer's connection, in its order.
     Run(Box<dyn FnOnce(&mut Connection) + Send>),
+}
+
+/// Something small that is written with the next commit.
+struct Write {
+    /// May run more than once, if a commit fails.
+    run: WriteOut,
+    /// Told when it is on disk.
+    ack: oneshot::Sender<()>,
+}
+
+type WriteOut = Box<dyn Fn(&Transaction<'_>) -> Result<(), StorageError> + Send>;
+
+/// What one commit takes.
+#[derive(Default)]
+struct Batch {
+    #[expect(clippy::vec_box, reason = "records come boxed through the queue; unboxing would copy them")]
+    records: Vec<Box<Record>>,
+    writes: Vec<Write>,
 }
 
 #[derive(Default)]
@@ -240,6 +260,21 @@ impl SqliteStore {
         result.await.map_err(|_| StorageError::Corrupt("the store is stopping".into()))?
     }
 
+    /// Writes something with the next commit; completes when that is on disk.
+    ///
+    /// # Errors
+    /// When the store is stopping.
+    pub fn write(
+        &self,
+        run: impl Fn(&Transaction<'_>) -> Result<(), StorageError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), StorageError>> {
+        let (ack, written) = oneshot::channel();
+        self.shared.push(Job::Write(Write { run: Box::new(run), ack }));
+        Box::pin(
+            async move { written.await.map_err(|_| StorageError::Corrupt("the store is stopping".into())) },
+        )
+    }
+
     /// Commits what waits, and stops.
     pub fn stop(&self) {
         lock(&self.shared.queue).stopping = true;
@@ -403,10 +438,11 @@ impl Writer {
             let Some((jobs, settlers)) = self.wait(last_commit) else { return self.settle_all() };
             self.shared.room.notify_waiters();
             lock(&self.shared.health).busy_since = Some(Instant::now());
-            let mut batch = Vec::with_capacity(jobs.len());
+            let mut batch = Batch { records: Vec::with_capacity(jobs.len()), writes: Vec::new() };
             for job in jobs {
                 match job {
-                    Job::Record(record) => batch.push(record),
+                    Job::Record(record) => batch.records.push(record),
+                    Job::Write(write) => batch.writes.push(write),
                     Job::Run(run) => {
                         self.commit(std::mem::take(&mut batch), 0);
                         run(&mut self.connection);
@@ -414,7 +450,7 @@ impl Writer {
                     }
                 }
             }
-            self.watch_rate(batch.len(), last_commit.elapsed());
+            self.watch_rate(batch.records.len(), last_commit.elapsed());
             let due = self.rows.len() >= ROWS || self.rows_since.elapsed() >= SETTLE;
             self.commit(batch, if due { SLICE.max(self.rows.len() / 64) } else { 0 });
             if !settlers.is_empty() {
@@ -472,15 +508,14 @@ impl Writer {
     /// Writes all rows that wait into their tables.
     fn settle_all(&mut self) {
         while !self.rows.is_empty() {
-            self.commit(Vec::new(), SETTLE_AT_A_TIME);
+            self.commit(Batch::default(), SETTLE_AT_A_TIME);
         }
     }
 
     /// Commits a batch, and with it so many of the rows that wait for their tables. Tries again until it succeeds,
     /// because what was accepted is not dropped, unless the service is stopping.
-    #[expect(clippy::vec_box, reason = "records come boxed through the queue; unboxing would copy them")]
-    fn commit(&mut self, mut batch: Vec<Box<Record>>, rows: usize) {
-        if batch.is_empty() && (rows == 0 || self.rows.is_empty()) {
+    fn commit(&mut self, mut batch: Batch, rows: usize) {
+        if batch.records.is_empty() && batch.writes.is_empty() && (rows == 0 || self.rows.is_empty()) {
             return;
         }
         let began = Instant::now();
@@ -490,7 +525,7 @@ impl Writer {
                 Ok(after) => break after,
                 Err(error) => {
                     if lock(&self.shared.queue).stopping && began.elapsed() > LAST_TRIES {
-                        let records = batch.len();
+                        let records = batch.records.len();
                         tracing::error!(%error, records, "what came last could not be committed before the end");
                         self.rows.clear();
                         return;
@@ -520,17 +555,18 @@ impl Writer {
         for (dialect, received) in after.received {
             self.metrics.published(dialect, now.duration_since(received));
         }
-        for ack in after.acks {
+        for ack in after.acks.into_iter().chain(batch.writes.into_iter().map(|write| write.ack)) {
             // The connection that waited may have gone.
             let _ = ack.send(());
         }
     }
 
-    fn try_commit(&mut self, batch: &mut [Box<Record>], rows: usize) -> Result<AfterCommit, StorageError> {
+    fn try_commit(&mut self, batch: &mut Batch, rows: usize) -> Result<AfterCommit, StorageError> {
         let (report, event) = (self.place.report, self.place.event);
         let settled = self.rows.len().min(rows);
         let transaction = self.connection.transaction()?;
-        let written = write_batch(&transaction, &mut self.place, batch).and_then(|new| {
+        let written = write_batch(&transaction, &mut self.place, &batch.records).and_then(|new| {
+            batch.writes.iter().try_for_each(|write| (write.run)(&transaction))?;
             // Up to where the tables will hold everything: not beyond the next row's block, nor this batch.
             let reach = self.rows.get(settled).map_or(report, |(next, _)| next - 1);
             // Even with nothing to write it is noted from time to time, or the next start would look through all of
@@ -550,7 +586,7 @@ impl Writer {
                     self.rows_since = Instant::now();
                 }
                 self.rows.extend(new);
-                Ok(after_commit(batch, event))
+                Ok(after_commit(&mut batch.records, event))
             }
             Err(error) => {
                 self.place.report = report;

@@ -26,7 +26,7 @@ use crate::entity::{Doubt, Entity, Reply, Told};
 use crate::extension::{Extension, ExtensionState};
 use crate::group_queue::{GroupQueue, QueueState};
 use crate::ingress::{Delivery, Parcel};
-use crate::ports::{Entry, LoadedCell, Ports, Record, SealedEvent};
+use crate::ports::{Entry, INTERNAL, LoadedCell, Ports, RawReport, Record, SealedEvent};
 use crate::recorder::{Commit, Recorder};
 use crate::shell::{EntityState, Observe, Shell, TakeSnapshot, Tell};
 use crate::supervision::{Applying, CellDied, DeathNotice};
@@ -153,6 +153,10 @@ impl Device {
     ) {
         let duplicate = effects.duplicate;
         self.cell.borrow_mut().settle(&effects);
+        for (command, call) in &effects.commands {
+            let cell = self.cell.borrow();
+            cell.ports.news.call_found(cell.state.id(), *command, *call);
+        }
         let events = effects.events.into_iter().map(SealedEvent::new).collect();
         let outcome = if duplicate { Outcome::Duplicate } else { Outcome::Accepted };
         let observer = Arc::clone(&self.cell.borrow().ports.observer);
@@ -270,11 +274,16 @@ impl Handler<Delivery> for Device {
         };
         let Parcel { raw, facts, received, ack, .. } = *parcel;
         let seed = raw.seed;
+        let report = report_id(&raw);
         self.death.applying(Some(Applying::Report(Box::new(raw))));
-        let report = Some(Minter::report_id(seed));
         let input = Input { seed, report, facts, received, ack };
         AtomicResponse::new(self.apply(input))
     }
+}
+
+/// The report's id; none for a note of our own.
+fn report_id(raw: &RawReport) -> Option<switchroom_domain::id::ReportId> {
+    (raw.dialect != INTERNAL).then(|| Minter::report_id(raw.seed))
 }
 
 impl Handler<DeadlineCame> for Device {
@@ -425,7 +434,7 @@ async fn replay(cell: &Rc<RefCell<Cell>>, log: Vec<Entry>, death: &DeathNotice) 
                     let cell = cell.borrow();
                     (Arc::clone(&cell.ports.interpreter), cell.state.id().clone())
                 };
-                (raw.seed, Some(Minter::report_id(raw.seed)), interpreter.facts(&id, raw))
+                (raw.seed, report_id(raw), interpreter.facts(&id, raw))
             }
             Entry::Timer(seed) => (*seed, None, Vec::new()),
         };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
 use switchroom_domain::fact::Happening;
-use switchroom_domain::id::{CallId, DeviceId, LegId};
+use switchroom_domain::id::{CallId, CommandId, DeviceId, LegId};
 use switchroom_domain::time::{Millis, Timestamp};
 use switchroom_domain::view::{Basis, CallState, CallView, Direction, LegKind};
 
@@ -62,6 +62,9 @@ pub struct Call {
     pub seen: Vec<(Happening, Timestamp, Timestamp)>,
     /// Ends that are due unless something else is heard.
     pub releases: Vec<Release>,
+    /// The command that made it, or that was last about it.
+    #[serde(default)]
+    pub command: Option<CommandId>,
 }
 
 impl Call {
@@ -88,6 +91,7 @@ impl Call {
             heard_at: at,
             seen: Vec::new(),
             releases: Vec::new(),
+            command: None,
         }
     }
 

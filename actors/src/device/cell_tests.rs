@@ -104,6 +104,7 @@ async fn setup(kills: usize) -> Setup {
         interpreter: face.clone(),
         observer: face,
         census: Arc::new(Census::default()),
+        news: Arc::new(NoNews),
     };
     let recorder = Recorder::start_here(Arc::clone(&ports.store));
     let supervisor = Supervisor::start_here(ports.clone(), recorder);
@@ -153,6 +154,19 @@ impl Setup {
         let addr = self.handle.addr().expect("it lives");
         let all = addr.send(GetExtensions(None)).await.expect("it answers");
         all.into_iter().filter(|e| e.state == ExtensionState::Busy).map(|e| e.number.to_string()).collect()
+    }
+}
+
+/// No commands here.
+struct NoNews;
+
+impl CommandNews for NoNews {
+    fn call_found(
+        &self,
+        _: &DeviceId,
+        _: switchroom_domain::id::CommandId,
+        _: switchroom_domain::id::CallId,
+    ) {
     }
 }
 

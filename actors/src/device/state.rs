@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
 use switchroom_domain::event::{Event, EventData, EventKind};
 use switchroom_domain::fact::{CallFact, ExtensionStatus, Fact, Happening, OutsideParty, Party};
-use switchroom_domain::id::{CallId, DeviceId, EventId, IdSeed, LegId, Minter, ReportId};
+use switchroom_domain::id::{CallId, CommandId, DeviceId, EventId, IdSeed, LegId, Minter, ReportId};
 use switchroom_domain::time::{Millis, Timestamp};
 use switchroom_domain::view::{Basis, CallView, CdrView, LegKind};
 
@@ -23,7 +23,10 @@ use crate::call_leg::LegState;
 use crate::entity::{Deadline, Doubt, Draft, Entity, LegMove, Phase, Reply, Told};
 
 mod announce;
+mod commands;
 mod records;
+
+use commands::Expected;
 
 /// How long an ended call is remembered, so that its records and late reports find it.
 const REMEMBER_ENDED: Millis = Millis::from_secs(30);
@@ -54,6 +57,8 @@ pub struct Effects {
     pub cdrs: Vec<StoredCdr>,
     /// The report repeated a record that is known already.
     pub duplicate: bool,
+    /// Commands whose call was found.
+    pub commands: Vec<(CommandId, CallId)>,
 }
 
 /// A record with the fingerprint that tells a repeat.
@@ -85,6 +90,9 @@ pub struct CellState {
     wakes: Vec<(Timestamp, Text)>,
     /// Trunks that a report proved to be trunks.
     trunks: BTreeSet<Text>,
+    /// Commands on their way whose call is not there yet.
+    #[serde(default)]
+    expected: VecDeque<Expected>,
     #[serde(skip)]
     pending: Pending,
     #[serde(skip)]
@@ -111,6 +119,7 @@ struct Pending {
     suspects: Vec<(CallId, LegId)>,
     asked: Vec<Entity>,
     queue_moves: Vec<QueueMove>,
+    commands: Vec<(CommandId, CallId)>,
 }
 
 /// A call enters a queue, or leaves it (for this reason).
@@ -173,6 +182,7 @@ impl CellState {
             records: Vec::new(),
             wakes: Vec::new(),
             trunks: BTreeSet::new(),
+            expected: VecDeque::new(),
             pending: Pending::default(),
             doubt,
         }
@@ -226,7 +236,7 @@ impl CellState {
         releases.chain(self.wakes.iter().map(|(at, _)| *at)).min()
     }
 
-    /// Starts an input: a report (with its id) or a timer.
+    /// Starts an input: a report of the device (with its id), or a timer or note of our own.
     pub fn start(&mut self, seed: IdSeed, report: Option<ReportId>) {
         self.now = self.now.max(seed.at);
         self.pending = Pending { ids: Some(Minter::new(seed)), report, ..Pending::default() };
@@ -255,6 +265,7 @@ impl CellState {
             events: pending.events,
             cdrs: pending.cdrs,
             duplicate: pending.duplicate,
+            commands: pending.commands,
         }
     }
 
@@ -270,6 +281,14 @@ impl CellState {
                 Vec::new()
             }
             Work::Fact(Fact::Cdr(cdr)) => self.cdr(*cdr),
+            Work::Fact(Fact::CommandSent(sent)) => {
+                self.command_sent(*sent);
+                Vec::new()
+            }
+            Work::Fact(Fact::CommandSettled(settled)) => {
+                self.command_settled(*settled);
+                Vec::new()
+            }
             Work::Fact(Fact::Unrecognized { name } | Fact::Noted { name }) => {
                 let data = EventData { reason: Some(name), ..EventData::default() };
                 self.emit(EventKind::ReportUnrecognized, "device".into(), data);
@@ -447,6 +466,7 @@ impl CellState {
         }
         call.basis = rest.basis;
         call.evaluate();
+        self.find_command(i);
         let asks = self.tell_of_call(i, &rest, left_queue);
         self.announce(i, &rest);
         if rest.over.is_some() {

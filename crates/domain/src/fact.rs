@@ -40,11 +40,47 @@ pub enum Fact {
         /// The name it gave itself.
         name: Text,
     },
+    /// A command is on its way to the device: the call that it makes, or that it is about, carries its id.
+    CommandSent(Box<CommandSent>),
+    /// A command settled.
+    CommandSettled(Box<CommandSettled>),
     /// A report that is known and says nothing about telephony (an SMS receipt, say); passed on by name.
     Noted {
         /// The name it gave itself.
         name: Text,
     },
+}
+
+/// A command that was sent, and by what its call will be known.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommandSent {
+    /// The command.
+    pub command: crate::id::CommandId,
+    /// It makes a new call; otherwise it is about one that is there.
+    pub makes_call: bool,
+    /// Extensions that are, or will be, part of the call.
+    pub extensions: Vec<Text>,
+    /// Outside numbers that it dials, without prefix and keys.
+    pub numbers: Vec<Text>,
+    /// The visitor that it is about.
+    pub visitor: Option<Text>,
+    /// The outer that it is about.
+    pub outer: Option<Text>,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandSettled {
+    /// The command.
+    pub command: crate::id::CommandId,
+    /// Its name.
+    pub name: Text,
+    /// `succeeded`, `failed` or `unknown`.
+    pub state: Text,
+    /// The device's code, if it refused.
+    pub code: Option<u32>,
+    /// Why it did not succeed.
+    pub reason: Option<Text>,
 }
 
 /// An extension's line or registration changed.

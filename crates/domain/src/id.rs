@@ -109,6 +109,7 @@ uuid_id!(
 );
 uuid_id!(
     /// A command to a device.
+    #[derive(Default)]
     CommandId
 );
 

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Text;
-use crate::id::{CallId, DeviceId, LegId};
+use crate::command::Command;
+use crate::id::{CallId, CommandId, DeviceId, LegId};
+use crate::reply::Reply;
 use crate::time::Timestamp;
 
 /// Where a value comes from.
@@ -349,4 +351,90 @@ pub struct CdrView {
     /// Further fields by the vendor's own names.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandState {
+    /// It waits for its turn.
+    Accepted,
+    /// It is on its way to the device, or it is being found out what became of it.
+    Sent,
+    /// The device did it, or has begun to.
+    Succeeded,
+    /// It was not done.
+    Failed,
+    /// It cannot be known whether the device did it.
+    Unknown,
+}
+
+impl CommandState {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Is nothing more to come?
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Unknown)
+    }
+}
+
+/// Why a command did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CommandError {
+    /// The device's own code (OM FAILED 1 to 8, unauthorized 100 to 104); null when it is not the device that says so.
+    pub code: Option<u32>,
+    /// `refused` (by the device), `unauthorized`, `not_sent`, `expired` (before its turn came), `silent` (the device
+    /// does not answer), `lost` (it may or may not have been done), `not_done` (the device was asked: it was not).
+    #[schema(value_type = String)]
+    pub kind: Text,
+    /// For people: what happened, and what to do.
+    #[schema(value_type = String)]
+    pub reason: Text,
+}
+
+/// A command and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CommandView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: CommandId,
+    /// The device it is for.
+    #[schema(value_type = String)]
+    pub device: DeviceId,
+    /// Its name.
+    #[schema(value_type = String, example = "connect")]
+    pub command: Text,
+    /// All of it, as it was posted.
+    #[schema(value_type = Object)]
+    pub request: Command,
+    /// What became of it.
+    pub state: CommandState,
+    /// The device's answer.
+    #[schema(value_type = Option<Object>)]
+    pub reply: Option<Reply>,
+    /// Why it did not succeed.
+    pub error: Option<CommandError>,
+    /// The call that it made, or that it was about.
+    #[schema(value_type = Option<String>)]
+    pub call: Option<CallId>,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it went to the device.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub sent_at: Option<Timestamp>,
+    /// When its outcome was known.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub settled_at: Option<Timestamp>,
 }

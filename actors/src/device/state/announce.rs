@@ -124,6 +124,7 @@ impl CellState {
             to: call.to(),
             trunk: call.trunk.clone(),
             state: Some(Text::const_new(call.state.as_str())),
+            command: call.command.map(|id| compact_str::format_compact!("{id}")),
             ..EventData::default()
         }
     }

@@ -8,10 +8,12 @@ mod settings;
 
 use serde::{Deserialize, Serialize};
 
-pub use party::{PartyRef, Target, TargetKind};
+pub use party::{PartyRef, Target, TargetKind, dialled};
 pub use settings::{Distribution, ExtensionSettings, Forward, ForwardType, WakeUp};
 
 use crate::Text;
+use crate::fact::CommandSent;
+use crate::id::CommandId;
 
 /// One command for one device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -305,6 +307,44 @@ impl Command {
             PartyRef::Number { number, .. } => Some(number),
             _ => None,
         })
+    }
+
+    /// By what the call is known that it makes, or that it is about.
+    #[must_use]
+    pub fn sent(&self, id: CommandId) -> Option<CommandSent> {
+        let mut sent = CommandSent { command: id, ..CommandSent::default() };
+        let mut named: Vec<&PartyRef> = Vec::new();
+        match self {
+            Self::Connect { from, to, .. } => {
+                sent.makes_call = !matches!(from, PartyRef::Visitor { .. } | PartyRef::Outer { .. });
+                named.push(from);
+                // Who is already in a call is known by the visitor or outer; whom it is sent to is not there yet.
+                if sent.makes_call {
+                    named.push(to);
+                }
+            }
+            Self::Clear { party } | Self::Announce { party, .. } => named.push(party),
+            Self::Queue { visitor, .. } | Self::Accept { visitor } => sent.visitor = Some(visitor.clone()),
+            Self::Hold { extension }
+            | Self::Unhold { extension }
+            | Self::Mute { extension }
+            | Self::Unmute { extension }
+            | Self::Talk { extension }
+            | Self::Listen { extension }
+            | Self::Conference { extension } => sent.extensions.push(extension.clone()),
+            Self::Monitor { target, .. } | Self::Barge { target, .. } => sent.extensions.push(target.clone()),
+            _ => return None,
+        }
+        for party in named {
+            match party {
+                PartyRef::Extension { extension } => sent.extensions.push(extension.clone()),
+                PartyRef::Number { number, .. } => sent.numbers.push(dialled(number)),
+                PartyRef::Visitor { visitor } => sent.visitor = Some(visitor.clone()),
+                PartyRef::Outer { outer } => sent.outer = Some(outer.clone()),
+                PartyRef::Menu { .. } | PartyRef::Group { .. } => {}
+            }
+        }
+        Some(sent)
     }
 
     /// The extensions that it acts for: who may use only their own must be all of them.

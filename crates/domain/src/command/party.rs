@@ -52,6 +52,13 @@ pub enum PartyRef {
     },
 }
 
+/// The number that is called: without the prefix before a comma and the keys after two (OM 2.2.1.2).
+#[must_use]
+pub fn dialled(number: &str) -> Text {
+    let called = number.split_once(",,").map_or(number, |(called, _)| called);
+    called.rsplit_once(',').map_or(called, |(_, called)| called).into()
+}
+
 impl PartyRef {
     /// An extension.
     #[must_use]

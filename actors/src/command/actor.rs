@@ -1,0 +1,499 @@
+//! The actor: sends what [`QueueState`] says is next, and settles what became of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use compact_str::format_compact;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use switchroom_domain::Text;
+use switchroom_domain::command::{Command, Target};
+use switchroom_domain::fact::{CommandSettled, Fact};
+use switchroom_domain::id::CommandId;
+use switchroom_domain::reply::{Failure, Reply};
+use switchroom_domain::time::Timestamp;
+use switchroom_domain::view::{CommandError, CommandState, CommandView};
+use tokio::sync::oneshot;
+
+use super::messages::{Await, CallFound, CommandRecord, Recover, Submit};
+use super::state::{QueueState, Refusal, Settings, Step, Ticket};
+use super::verify;
+use crate::directory::DeviceHandle;
+use crate::ingress::Arrived;
+use crate::ports::{Answer, CommandPorts, INTERNAL, LinkError, RawReport, StoreError};
+
+/// Bound of the mailbox: more than can wait in the queue.
+const MAILBOX: usize = 1024;
+/// A store that has stalled keeps a command no longer than this: commands go on.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+/// How many settled commands are remembered that have no call yet.
+const REMEMBERED: usize = 64;
+/// How long it is waited between two questions about what became of a command: the first time, and at most.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+
+/// A device's command supervisor; see the module.
+pub struct CommandSupervisor {
+    device: Arc<DeviceHandle>,
+    settings: Settings,
+    state: QueueState,
+    jobs: HashMap<CommandId, Job>,
+    /// Settled a moment ago: their call may still be found.
+    recent: VecDeque<Box<CommandRecord>>,
+    ports: CommandPorts,
+    wake: Option<(Timestamp, SpawnHandle)>,
+}
+
+type Stored = Shared<BoxFuture<'static, Result<(), StoreError>>>;
+
+/// A command that has not settled.
+struct Job {
+    record: Box<CommandRecord>,
+    accepted: Instant,
+    sent: Option<Instant>,
+    /// The command log has it as it is now.
+    stored: Stored,
+    waiters: Vec<oneshot::Sender<Box<CommandView>>>,
+    answer: Option<oneshot::Sender<Bytes>>,
+}
+
+/// What became of an exchange.
+enum Became {
+    Answered(Answer),
+    Failed(LinkError),
+    /// Asked afterwards: it was done, was not, or nobody knows.
+    FoundOut(Option<bool>, String),
+}
+
+impl CommandSupervisor {
+    /// Starts one on this arbiter.
+    pub fn start_here(device: Arc<DeviceHandle>, settings: Settings, ports: CommandPorts) -> Addr<Self> {
+        Self::create(|ctx| {
+            ctx.set_mailbox_capacity(MAILBOX);
+            let state = QueueState::new(settings);
+            Self { device, settings, state, jobs: HashMap::new(), recent: VecDeque::new(), ports, wake: None }
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    fn store(&self, record: &CommandRecord) -> Stored {
+        self.ports.log.put(record).shared()
+    }
+
+    /// Does whatever is to be done now.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        while let Some(step) = self.state.next(self.now()) {
+            match step {
+                Step::Send(id) => self.send(id, ctx),
+                Step::Expired(id) => {
+                    let reason = "its turn did not come in time; nothing was done";
+                    self.settle(id, CommandState::Failed, None, Some(error("expired", reason)));
+                }
+                Step::Test => self.test(ctx),
+            }
+        }
+        self.schedule(ctx);
+    }
+
+    /// Wakes up when something is due although nothing happens.
+    fn schedule(&mut self, ctx: &mut Context<Self>) {
+        self.device.set_commands_waiting(self.state.waiting());
+        let next = self.state.next_wake();
+        if self.wake.as_ref().map(|(at, _)| *at) == next {
+            return;
+        }
+        if let Some((_, timer)) = self.wake.take() {
+            ctx.cancel_future(timer);
+        }
+        let Some(at) = next else { return };
+        let wait = Duration::from_millis(at.since(self.now()).0.max(1).unsigned_abs());
+        let handle = ctx.run_later(wait, |supervisor, ctx| {
+            supervisor.wake = None;
+            supervisor.pump(ctx);
+        });
+        self.wake = Some((at, handle));
+    }
+
+    fn send(&mut self, id: CommandId, ctx: &mut Context<Self>) {
+        let now = self.now();
+        let Some(job) = self.jobs.get_mut(&id) else {
+            self.state.release();
+            return;
+        };
+        job.record.view.state = CommandState::Sent;
+        job.record.view.sent_at = Some(now);
+        job.sent = Some(Instant::now());
+        let command = job.record.view.request.clone();
+        let stored = self.ports.log.put(&job.record).shared();
+        job.stored = stored.clone();
+        self.tell_cell(command.sent(id).map(|sent| Fact::CommandSent(Box::new(sent))), "command_sent");
+        let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
+        let exchange = async move {
+            // A question may go out before it is on disk: nothing is lost if it is not asked again.
+            if !command.only_asks() {
+                on_disk(stored).await;
+            }
+            let mut became = link.exchange(&device, &command).await;
+            if matches!(became, Err(LinkError::Lost(_))) && command.is_idempotent() {
+                became = link.exchange(&device, &command).await;
+            }
+            became
+        };
+        ctx.spawn(exchange.into_actor(self).map(move |became, supervisor, ctx| {
+            let became = match became {
+                Ok(answer) => Became::Answered(answer),
+                Err(error) => Became::Failed(error),
+            };
+            supervisor.exchanged(id, became, ctx);
+        }));
+    }
+
+    /// The exchange is over.
+    fn exchanged(&mut self, id: CommandId, became: Became, ctx: &mut Context<Self>) {
+        let now = self.now();
+        match became {
+            Became::Answered(answer) => {
+                self.state.exchanged(now, true);
+                self.answered(id, answer);
+            }
+            Became::Failed(LinkError::Impossible(reason)) => {
+                self.settle(id, CommandState::Failed, None, Some(error("not_sent", &reason)));
+            }
+            Became::Failed(failed @ LinkError::NotSent(_)) => {
+                self.state.exchanged(now, false);
+                let reason = format!("{failed}; check that the device is on and that its `address` is right");
+                self.settle(id, CommandState::Failed, None, Some(error("not_sent", &reason)));
+            }
+            Became::Failed(LinkError::Lost(reason)) => {
+                self.state.exchanged(now, false);
+                self.find_out(id, reason, ctx);
+                return;
+            }
+            Became::FoundOut(done, reason) => self.found_out(id, done, &reason),
+        }
+        self.state.release();
+        self.pump(ctx);
+    }
+
+    fn answered(&mut self, id: CommandId, answer: Answer) {
+        let Answer { reply, body } = answer;
+        if let Some(wanted) = self.jobs.get_mut(&id).and_then(|job| job.answer.take()) {
+            // It may have given up.
+            let _ = wanted.send(body.clone());
+        }
+        if let Reply::Begun { parties, .. } = &reply
+            && parties.iter().any(|party| party.callid.is_some() && party.id.is_some())
+        {
+            self.tell_answer(body);
+        }
+        let (state, error) = match &reply {
+            Reply::Failed { code, reason } => {
+                let meaning = code.and_then(Failure::from_code).map(Failure::explain);
+                let words = reason.as_deref().unwrap_or("no reason given");
+                let reason = match meaning {
+                    Some(meaning) => format_compact!("the device refused: {meaning} ({words})"),
+                    None => format_compact!("the device refused: {words}"),
+                };
+                (CommandState::Failed, Some(CommandError { code: *code, kind: "refused".into(), reason }))
+            }
+            Reply::Unauthorized { code, reason } => {
+                let words = reason.as_deref().unwrap_or("no reason given");
+                let reason = format_compact!(
+                    "the device takes no commands from here ({words}); allow this server's address on it, or set \
+                     `command_password` to its API password"
+                );
+                (
+                    CommandState::Failed,
+                    Some(CommandError { code: *code, kind: "unauthorized".into(), reason }),
+                )
+            }
+            _ => (CommandState::Succeeded, None),
+        };
+        self.settle(id, state, Some(reply), error);
+    }
+
+    /// It may have been done: the cell and the device are asked.
+    fn find_out(&mut self, id: CommandId, reason: String, ctx: &mut Context<Self>) {
+        let Some(job) = self.jobs.get(&id) else {
+            self.state.release();
+            return;
+        };
+        let command = job.record.view.request.clone();
+        let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
+        let until = Instant::now() + Duration::from_millis(self.settings.find_out_within.0.unsigned_abs());
+        let (seen, me) = (Arc::clone(&self.device), id);
+        let asking = async move {
+            let question = verify::question(&command)?;
+            let mut pause = ASK_AGAIN.0;
+            // What was done a moment ago may not show yet: a "no" counts the second time.
+            let mut said_no = false;
+            loop {
+                if let Some(supervisor) = seen.commands()
+                    && let Ok(Some(view)) = supervisor.send(Await { id: me, settled: None }).await
+                    && view.call.is_some()
+                {
+                    return Some(true);
+                }
+                match link.exchange(&device, &question).await {
+                    Ok(answer) => match verify::was_done(&command, &answer.reply) {
+                        Some(true) => return Some(true),
+                        Some(false) if said_no => return Some(false),
+                        Some(false) => said_no = true,
+                        None => {}
+                    },
+                    Err(error) => {
+                        tracing::debug!(device.id = %device, %error, "what became of a command is not known yet")
+                    }
+                }
+                if Instant::now() + pause > until {
+                    return None;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ASK_AGAIN.1);
+            }
+        };
+        ctx.spawn(asking.into_actor(self).map(move |done, supervisor, ctx| {
+            supervisor.exchanged(id, Became::FoundOut(done, reason), ctx);
+        }));
+    }
+
+    fn found_out(&mut self, id: CommandId, done: Option<bool>, reason: &str) {
+        let was_seen = self.jobs.get(&id).is_some_and(|job| job.record.view.call.is_some());
+        let settled = match done {
+            _ if was_seen => (CommandState::Succeeded, None),
+            Some(true) => (CommandState::Succeeded, None),
+            Some(false) => {
+                let reason = format!("{reason}; the device was asked: it was not done");
+                (CommandState::Failed, Some(error("not_done", &reason)))
+            }
+            None => {
+                let reason = format!(
+                    "it may have reached the device, but {reason}; what became of it cannot be known"
+                );
+                (CommandState::Unknown, Some(error("lost", &reason)))
+            }
+        };
+        self.settle(id, settled.0, None, settled.1);
+    }
+
+    /// Asks a silent device whether it is there.
+    fn test(&self, ctx: &mut Context<Self>) {
+        let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
+        let test =
+            async move { link.exchange(&device, &Command::Query { target: Target::Device }).await.is_ok() };
+        ctx.spawn(test.into_actor(self).map(|answered, supervisor, ctx| {
+            let now = supervisor.now();
+            supervisor.state.exchanged(now, answered);
+            supervisor.state.release();
+            supervisor.pump(ctx);
+        }));
+    }
+
+    fn settle(
+        &mut self,
+        id: CommandId,
+        state: CommandState,
+        reply: Option<Reply>,
+        error: Option<CommandError>,
+    ) {
+        let now = self.now();
+        let Some(mut job) = self.jobs.remove(&id) else { return };
+        let view = &mut job.record.view;
+        view.state = state;
+        view.reply = reply;
+        view.error = error;
+        view.settled_at = Some(now);
+        let sent = job.sent.unwrap_or_else(Instant::now);
+        self.ports.log.settled(view, sent.duration_since(job.accepted), sent.elapsed());
+        let fact = CommandSettled {
+            command: id,
+            name: view.command.clone(),
+            state: state.as_str().into(),
+            code: view.error.as_ref().and_then(|error| error.code),
+            reason: view.error.as_ref().map(|error| error.reason.clone()),
+        };
+        // What only asks is no news.
+        if !view.request.only_asks() || state != CommandState::Succeeded {
+            self.tell_cell(Some(Fact::CommandSettled(Box::new(fact))), "command_settled");
+        }
+        for waiter in job.waiters {
+            // It may have given up.
+            let _ = waiter.send(Box::new(job.record.view.clone()));
+        }
+        let stored = self.store(&job.record);
+        actix::spawn(on_disk(stored));
+        if job.record.view.call.is_none() && state != CommandState::Failed {
+            if self.recent.len() >= REMEMBERED {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(job.record);
+        }
+    }
+
+    /// Through the gate, like a report, so that it is logged and comes in turn.
+    fn tell_cell(&self, fact: Option<Fact>, name: &'static str) {
+        let Some(fact) = fact else { return };
+        let facts = vec![fact];
+        match serde_json::to_vec(&facts) {
+            Ok(body) => self.pass(Text::const_new(name), INTERNAL, body.into(), facts),
+            Err(error) => tracing::error!(%error, "a command's fact cannot be written"),
+        }
+    }
+
+    /// The ids in an answer are what later reports speak of: it is a report, too.
+    fn tell_answer(&self, body: bytes::Bytes) {
+        let raw = RawReport {
+            seed: switchroom_domain::id::IdSeed { at: self.now(), entropy: 0 },
+            source: "answer".into(),
+            dialect: "om",
+            name: "TRANSIENT".into(),
+            content_type: None,
+            body: body.clone(),
+        };
+        let facts = self.ports.interpreter.facts(&self.device.id, &raw);
+        self.pass(raw.name, raw.dialect, body, facts);
+    }
+
+    fn pass(&self, name: Text, dialect: &'static str, body: bytes::Bytes, facts: Vec<Fact>) {
+        let arrived = Arrived {
+            device: Arc::clone(&self.device),
+            source: "command".into(),
+            dialect,
+            name,
+            content_type: None,
+            body,
+            facts,
+            received: Instant::now(),
+            ack: None,
+        };
+        // Whether the cell takes it now or in a moment is all the same here.
+        drop(self.ports.gate.pass(arrived));
+    }
+}
+
+fn error(kind: &'static str, reason: &str) -> CommandError {
+    CommandError { code: None, kind: kind.into(), reason: reason.into() }
+}
+
+/// Waits until it is on disk, or the store has stalled for too long: commands go on.
+async fn on_disk(stored: Stored) {
+    match tokio::time::timeout(STORE_PATIENCE, stored).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "a command could not be kept; it goes on"),
+        Err(_) => tracing::error!("the store takes too long to keep a command; it goes on"),
+    }
+}
+
+impl Actor for CommandSupervisor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Submit> for CommandSupervisor {
+    type Result = ResponseFuture<Result<(), Refusal>>;
+
+    fn handle(
+        &mut self,
+        Submit { record, settled, answer }: Submit,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        if !self.ports.link.reaches(&self.device.id) {
+            return Box::pin(async { Err(Refusal::NoAddress) });
+        }
+        let view = &record.view;
+        let (id, asks) = (view.id, view.request.only_asks());
+        let ticket = Ticket { id, urgent: view.request.is_urgent(), deadline: record.deadline };
+        if let Err(refusal) = self.state.submit(self.now(), ticket) {
+            return Box::pin(async move { Err(refusal) });
+        }
+        let waits = settled.is_some();
+        let nothing: BoxFuture<'static, Result<(), StoreError>> = Box::pin(async { Ok(()) });
+        let job = Job {
+            record,
+            accepted: Instant::now(),
+            sent: None,
+            stored: nothing.shared(),
+            waiters: settled.into_iter().collect(),
+            answer,
+        };
+        self.jobs.insert(id, job);
+        self.pump(ctx);
+        // If it is its turn at once it is kept as sent already; else as it waits.
+        let Some(job) = self.jobs.get(&id) else { return Box::pin(async { Ok(()) }) };
+        if job.record.view.state == CommandState::Accepted {
+            let stored = self.ports.log.put(&job.record).shared();
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.stored = stored;
+            }
+        }
+        let stored = self.jobs.get(&id).map(|job| job.stored.clone());
+        Box::pin(async move {
+            // Who waits for the answer to a question need not wait for the disk.
+            if let Some(stored) = stored.filter(|_| !(asks && waits)) {
+                on_disk(stored).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Handler<Recover> for CommandSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, Recover(record): Recover, ctx: &mut Self::Context) {
+        let view = &record.view;
+        let (id, state, asks) = (view.id, view.state, view.request.only_asks());
+        let ticket = Ticket { id, urgent: view.request.is_urgent(), deadline: record.deadline };
+        let nothing: BoxFuture<'static, Result<(), StoreError>> = Box::pin(async { Ok(()) });
+        let now = Instant::now();
+        let sent = (state == CommandState::Sent).then_some(now);
+        let job =
+            Job { record, accepted: now, sent, stored: nothing.shared(), waiters: Vec::new(), answer: None };
+        self.jobs.insert(id, job);
+        if state == CommandState::Sent && !asks {
+            self.state.occupy();
+            self.find_out(id, "the service was restarted before an answer came".into(), ctx);
+        } else {
+            self.state.enqueue(ticket);
+            self.pump(ctx);
+        }
+    }
+}
+
+impl Handler<Await> for CommandSupervisor {
+    type Result = MessageResult<Await>;
+
+    fn handle(&mut self, Await { id, settled }: Await, _: &mut Self::Context) -> Self::Result {
+        let job = self.jobs.get_mut(&id).map(|job| {
+            job.waiters.retain(|waiter| !waiter.is_closed());
+            job.waiters.extend(settled);
+            Box::new(job.record.view.clone())
+        });
+        let recent =
+            || self.recent.iter().find(|record| record.view.id == id).map(|r| Box::new(r.view.clone()));
+        MessageResult(job.or_else(recent))
+    }
+}
+
+impl Handler<CallFound> for CommandSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, CallFound { command, call }: CallFound, _: &mut Self::Context) {
+        if let Some(job) = self.jobs.get_mut(&command) {
+            job.record.view.call = Some(call);
+            // After a restart it tells what became of the command.
+            job.stored = self.ports.log.put(&job.record).shared();
+            actix::spawn(on_disk(job.stored.clone()));
+            return;
+        }
+        let Some(i) = self.recent.iter().position(|record| record.view.id == command) else { return };
+        if let Some(mut record) = self.recent.remove(i) {
+            record.view.call = Some(call);
+            actix::spawn(on_disk(self.store(&record)));
+        }
+    }
+}

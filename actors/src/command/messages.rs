@@ -1,0 +1,69 @@
+//! What a command supervisor is told and asked.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use switchroom_domain::id::{CallId, CommandId};
+use switchroom_domain::time::Timestamp;
+use switchroom_domain::view::CommandView;
+use tokio::sync::oneshot;
+
+use super::state::Refusal;
+
+/// A command with whoever posted it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRecord {
+    /// The command.
+    pub view: CommandView,
+    /// If its turn has not come by then it is not done.
+    pub deadline: Timestamp,
+    /// The token and key under which it is known to who posted it.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// By what a request is known again (`Idempotency-Key`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The hash of the token.
+    pub token: [u8; 32],
+    /// The key.
+    pub key: String,
+    /// A hash of the request: the same key with another request is a mistake.
+    pub request: [u8; 32],
+}
+
+/// Takes a command. Answered once it is in the command log.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Submit {
+    /// The command.
+    pub record: Box<CommandRecord>,
+    /// Told when it has settled.
+    pub settled: Option<oneshot::Sender<Box<CommandView>>>,
+    /// Given the device's answer as it came, if one comes.
+    pub answer: Option<oneshot::Sender<Bytes>>,
+}
+
+/// Takes up a command of before a restart.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Recover(pub Box<CommandRecord>);
+
+/// Asks for a command that has not settled; tells `settled` when it has.
+#[derive(Message)]
+#[rtype(result = "Option<Box<CommandView>>")]
+pub struct Await {
+    /// Which.
+    pub id: CommandId,
+    /// Told when it has settled, if it has not.
+    pub settled: Option<oneshot::Sender<Box<CommandView>>>,
+}
+
+/// The cell has found the call that a command made or is about.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CallFound {
+    /// The command.
+    pub command: CommandId,
+    /// Its call.
+    pub call: CallId,
+}

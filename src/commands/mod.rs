@@ -1,0 +1,315 @@
+//! Commands: from whoever posts one to the device's supervisor, and what became of it.
+//!
+//! A command is refused early if it cannot work; then it is in its device's queue and in the command log, and settles
+//! exactly once (`switchroom_actors::command`). The same `Idempotency-Key` of the same token is the same command.
+
+pub mod policy;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use switchroom_actors::command::messages::{
+    Await, CallFound, CommandRecord, IdempotencyKey, Recover, Submit,
+};
+use switchroom_actors::command::state::Refusal;
+use switchroom_actors::ports::{CommandLog, CommandNews, StoreError};
+use switchroom_domain::command::{BadCommand, Command};
+use switchroom_domain::id::{CallId, CommandId, DeviceId};
+use switchroom_domain::time::Millis;
+use switchroom_domain::view::{CommandState, CommandView};
+use tokio::sync::oneshot;
+
+use self::policy::Denied;
+use crate::app::Services;
+use crate::devices::{Device, Registry};
+use crate::metrics::Metrics;
+use crate::storage::{SqliteStore, StorageError, commands as command_store};
+
+/// Who posts a command.
+#[derive(Debug, Clone)]
+pub struct By {
+    /// The hash of the token.
+    pub token: [u8; 32],
+    /// `Idempotency-Key`, and a hash of the request that it came with.
+    pub key: Option<(String, [u8; 32])>,
+}
+
+/// A command that was taken.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    /// It, as it is now.
+    pub view: CommandView,
+    /// It had been posted before under the same key.
+    pub again: bool,
+}
+
+/// Why a command was not taken. Nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// It cannot be.
+    #[error(transparent)]
+    Bad(#[from] BadCommand),
+    /// It may not be.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// This device cannot do it.
+    #[error("{0}")]
+    Incapable(String),
+    /// Not now.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The key was used for another request.
+    #[error("this Idempotency-Key was used for another request; take a new one for a new request")]
+    KeyUsed,
+    /// A request with this key is just being taken.
+    #[error("a request with this Idempotency-Key is being taken right now; ask again in a moment")]
+    KeyInUse,
+    /// The store cannot be read, or an actor is gone.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<StorageError> for NotTaken {
+    fn from(error: StorageError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+/// Keys whose command is on its way into the log.
+pub type KeysInUse = Mutex<HashMap<([u8; 32], String), [u8; 32]>>;
+
+/// Frees a key when its command is in the log, or was not taken.
+struct KeyHeld<'a> {
+    keys: &'a KeysInUse,
+    key: ([u8; 32], String),
+}
+
+impl Drop for KeyHeld<'_> {
+    fn drop(&mut self) {
+        lock(self.keys).remove(&self.key);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Services {
+    /// Takes a command for a device; with `wait`, waits so long for its end.
+    ///
+    /// # Errors
+    /// Says why it was not taken; nothing was done then.
+    pub async fn post_command(
+        &self,
+        device: &Arc<Device>,
+        command: Command,
+        by: &By,
+        wait: Option<Duration>,
+    ) -> Result<Posted, NotTaken> {
+        command.check()?;
+        let held = match &by.key {
+            Some((key, request)) => match self.hold_key(by.token, key, *request).await? {
+                Held::Free(held) => Some(held),
+                Held::Known(view) => {
+                    let view = self.when_settled(device, *view, wait).await;
+                    return Ok(Posted { view, again: true });
+                }
+            },
+            None => None,
+        };
+        if let Some(reason) = self.cannot(device, &command) {
+            return Err(NotTaken::Incapable(reason));
+        }
+        self.policy.dial(by.token, command.dials().map(|number| number.as_str()), Instant::now())?;
+        let now = crate::clock::now();
+        let id = CommandId(uuid::Uuid::now_v7());
+        let view = CommandView {
+            id,
+            device: device.settings.id.clone(),
+            command: command.name().into(),
+            request: command,
+            state: CommandState::Accepted,
+            reply: None,
+            error: None,
+            call: None,
+            created_at: now,
+            sent_at: None,
+            settled_at: None,
+        };
+        let wait_seconds = self.config.commands.wait_seconds;
+        let record = CommandRecord {
+            view: view.clone(),
+            deadline: now + Millis::from_secs(wait_seconds.into()),
+            key: by.key.clone().map(|(key, request)| IdempotencyKey { token: by.token, key, request }),
+        };
+        let (settled, end) = match wait {
+            Some(_) => {
+                let (settled, end) = oneshot::channel();
+                (Some(settled), Some(end))
+            }
+            None => (None, None),
+        };
+        let supervisor = self.command_supervisor(device).await?;
+        let submit = Submit { record: Box::new(record), settled, answer: None };
+        supervisor.send(submit).await.map_err(|_| gone())??;
+        drop(held);
+        if let (Some(wait), Some(end)) = (wait, end)
+            && let Ok(Ok(view)) = tokio::time::timeout(wait, end).await
+        {
+            return Ok(Posted { view: *view, again: false });
+        }
+        let view = self.command(id).await?.unwrap_or(view);
+        Ok(Posted { view, again: false })
+    }
+
+    /// Why this device cannot do this, if it is known that it cannot.
+    fn cannot(&self, device: &Device, command: &Command) -> Option<String> {
+        use switchroom_protocol::{Dialect, om::capabilities};
+        if device.settings.dialect != Dialect::Om {
+            let dialect = device.settings.dialect.as_str();
+            return Some(format!(
+                "{} is a {dialect} device, and those take no commands here",
+                device.settings.id
+            ));
+        }
+        let info = lock(&device.info);
+        let revision = info.firmware.as_deref().and_then(capabilities::Revision::parse);
+        capabilities::refusal(command, revision.as_ref(), info.model.as_deref())
+            .map(|refusal| refusal.to_string())
+    }
+
+    /// The command of this id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn command(&self, id: CommandId) -> Result<Option<CommandView>, StorageError> {
+        self.reader.query(move |connection| command_store::get(connection, id)).await
+    }
+
+    /// The command as it is once it has settled, or after that time.
+    pub async fn when_settled(
+        &self,
+        device: &Arc<Device>,
+        view: CommandView,
+        wait: Option<Duration>,
+    ) -> CommandView {
+        let Some(wait) = wait.filter(|_| !view.state.is_settled()) else { return view };
+        let Some(supervisor) = device.handle.commands() else { return view };
+        let (settled, end) = oneshot::channel();
+        match supervisor.send(Await { id: view.id, settled: Some(settled) }).await {
+            Ok(Some(now)) if now.state.is_settled() => *now,
+            Ok(Some(now)) => match tokio::time::timeout(wait, end).await {
+                Ok(Ok(view)) => *view,
+                _ => *now,
+            },
+            // It has settled in between.
+            _ => self.command(view.id).await.ok().flatten().unwrap_or(view),
+        }
+    }
+
+    /// The device's command supervisor, started if it is not there; it then takes up what had not settled.
+    async fn command_supervisor(
+        &self,
+        device: &Arc<Device>,
+    ) -> Result<actix::Addr<switchroom_actors::command::CommandSupervisor>, NotTaken> {
+        if let Some(supervisor) = device.handle.commands() {
+            return Ok(supervisor);
+        }
+        // One at a time, or a device might get two.
+        let _starting = self.starting_commands.lock().await;
+        if let Some(supervisor) = device.handle.commands() {
+            return Ok(supervisor);
+        }
+        let supervisor = self.start_commands_of(&device.handle).await.ok_or_else(gone)?;
+        let id = device.settings.id.clone();
+        for record in self.reader.query(command_store::open).await? {
+            if record.view.device == id && supervisor.send(Recover(Box::new(record))).await.is_err() {
+                return Err(gone());
+            }
+        }
+        device.handle.set_commands(Some(supervisor.clone()));
+        Ok(supervisor)
+    }
+
+    /// Takes up what had not settled when the service stopped.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn recover_commands(&self) -> Result<(), StorageError> {
+        let open = self.reader.query(command_store::open).await?;
+        let mut devices: Vec<DeviceId> = open.into_iter().map(|record| record.view.device).collect();
+        devices.sort();
+        devices.dedup();
+        for device in devices.iter().filter_map(|id| self.registry.get(id)) {
+            if let Err(error) = self.command_supervisor(&device).await {
+                tracing::error!(device.id = %device.settings.id, %error, "its open commands cannot be taken up");
+            }
+        }
+        Ok(())
+    }
+
+    async fn hold_key(&self, token: [u8; 32], key: &str, request: [u8; 32]) -> Result<Held<'_>, NotTaken> {
+        let place = (token, key.to_owned());
+        {
+            let mut keys = lock(&self.keys_in_use);
+            match keys.get(&place) {
+                Some(known) if *known != request => return Err(NotTaken::KeyUsed),
+                Some(_) => return Err(NotTaken::KeyInUse),
+                None => keys.insert(place.clone(), request),
+            };
+        }
+        let held = KeyHeld { keys: &self.keys_in_use, key: place };
+        let wanted = IdempotencyKey { token, key: key.to_owned(), request };
+        let now = crate::clock::now();
+        match self.reader.query(move |connection| command_store::by_key(connection, &wanted, now)).await? {
+            Some((_, known)) if known != request => Err(NotTaken::KeyUsed),
+            Some((view, _)) => Ok(Held::Known(Box::new(view))),
+            None => Ok(Held::Free(held)),
+        }
+    }
+}
+
+enum Held<'a> {
+    Free(KeyHeld<'a>),
+    Known(Box<CommandView>),
+}
+
+fn gone() -> NotTaken {
+    NotTaken::Internal("the device's command supervisor is gone; try again".into())
+}
+
+/// The command log in the store.
+pub struct Log {
+    /// The store.
+    pub store: Arc<SqliteStore>,
+    /// Where settled commands are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl CommandLog for Log {
+    fn put(&self, record: &CommandRecord) -> BoxFuture<'static, Result<(), StoreError>> {
+        let record = record.clone();
+        let written = self.store.write(move |transaction| command_store::put(transaction, &record));
+        Box::pin(async move { written.await.map_err(|error| StoreError(error.to_string())) })
+    }
+
+    fn settled(&self, command: &CommandView, waited: Duration, took: Duration) {
+        self.metrics.command_settled(&command.command, command.state.as_str(), waited, took);
+    }
+}
+
+/// Tells a device's command supervisor which call a command made.
+pub struct News(pub Arc<Registry>);
+
+impl CommandNews for News {
+    fn call_found(&self, device: &DeviceId, command: CommandId, call: CallId) {
+        let supervisor = self.0.get(device).and_then(|device| device.handle.commands());
+        if let Some(supervisor) = supervisor
+            && supervisor.try_send(CallFound { command, call }).is_err()
+        {
+            tracing::debug!(device.id = %device, "a command's call was not told: its supervisor is busy");
+        }
+    }
+}

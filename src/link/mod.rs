@@ -1,0 +1,206 @@
+//! The way out to the devices: one short-lived connection a command, signed where a password is set.
+//!
+//! [`http`] carries bytes; this says them in the device's dialect and reads the answer. A few commands are more than one
+//! exchange on an OM, because its assignments have traps (2.1.2): an extension's assignment without its groups takes it
+//! out of them, and a group's only ever adds members. Such a command is completed here with what the device says of
+//! itself, so that whoever posts it may think in sets.
+
+pub mod http;
+pub mod tls;
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use switchroom_actors::ports::{Answer, DeviceLink, LinkError};
+use switchroom_domain::Text;
+use switchroom_domain::command::{Command, ExtensionSettings, Target, TargetKind};
+use switchroom_domain::id::DeviceId;
+use switchroom_domain::reply::{DeviceInfo, GroupStatus, Reply, Status};
+use switchroom_protocol::Dialect;
+use switchroom_protocol::om::{self, parameters};
+use switchroom_protocol::sign::{self, Auth};
+
+use self::http::{Address, Limits, Request};
+use crate::devices::{Device, Registry};
+use switchroom_protocol::om::parameters::Stat;
+
+/// What a refusal of the web interface mostly means; it says no more itself.
+const PARAMETER_REFUSED: &str = "the web interface refused: check web_password and the value";
+/// Where an OM takes commands.
+const OM_PATH: &str = "/xml";
+
+/// The link to all devices.
+pub struct Link {
+    registry: Arc<Registry>,
+    limits: Limits,
+}
+
+impl Link {
+    /// A link to the devices of the registry.
+    #[must_use]
+    pub const fn new(registry: Arc<Registry>, connect: Duration, whole: Duration) -> Self {
+        Self { registry, limits: Limits { connect, whole, body: 4 * 1024 * 1024 } }
+    }
+}
+
+impl DeviceLink for Link {
+    fn exchange(
+        &self,
+        device: &DeviceId,
+        command: &Command,
+    ) -> BoxFuture<'static, Result<Answer, LinkError>> {
+        let (device, limits, command) = (self.registry.get(device), self.limits, command.clone());
+        Box::pin(async move {
+            let device = device.ok_or_else(|| LinkError::Impossible("the device was removed".into()))?;
+            Exchange { device: &device, limits }.carry(&command).await
+        })
+    }
+
+    fn reaches(&self, device: &DeviceId) -> bool {
+        self.registry.get(device).is_some_and(|device| device.settings.address.is_some())
+    }
+}
+
+struct Exchange<'a> {
+    device: &'a Device,
+    limits: Limits,
+}
+
+impl Exchange<'_> {
+    async fn carry(&self, command: &Command) -> Result<Answer, LinkError> {
+        if self.device.settings.dialect != Dialect::Om {
+            let dialect = self.device.settings.dialect.as_str();
+            return Err(LinkError::Impossible(format!("{dialect} devices take no commands here")));
+        }
+        match command {
+            Command::ReadParameter { name, line_id } => self.parameter(name, line_id.as_deref(), None).await,
+            Command::WriteParameter { name, value, line_id } => {
+                self.parameter(name, line_id.as_deref(), Some(value)).await
+            }
+            Command::AssignExtension { line_id, settings } if settings.groups.is_none() => {
+                let groups = self.groups_of_line(line_id).await?;
+                let settings = Box::new(ExtensionSettings { groups: Some(groups), ..(**settings).clone() });
+                self.send(&Command::AssignExtension { line_id: line_id.clone(), settings }).await
+            }
+            Command::AssignGroup { group, members, .. } => {
+                self.take_out_of_group(*group, members).await?;
+                self.send(command).await
+            }
+            _ => self.send(command).await,
+        }
+    }
+
+    /// One command, one connection.
+    async fn send(&self, command: &Command) -> Result<Answer, LinkError> {
+        let address = self.device.settings.address.as_deref();
+        let address = address.ok_or_else(|| LinkError::Impossible("the device has no address".into()))?;
+        let auth = self.device.secrets.command_password.as_deref().map(|password| self.sign(password));
+        let body = om::encode_command(command, auth.as_ref())
+            .ok_or_else(|| LinkError::Impossible("this command has no form on an OM".into()))?;
+        let response = self.exchange(address, OM_PATH, Some(body)).await?;
+        let reply = om::decode_reply(command, &response)
+            .map_err(|error| LinkError::Lost(format!("its answer cannot be read: {error}")))?;
+        if let Reply::Device(info) = &reply {
+            let mut facts = self.device.info.lock().unwrap_or_else(PoisonError::into_inner);
+            facts.model = info.model.as_ref().map(ToString::to_string);
+            facts.firmware = info.version.as_ref().map(ToString::to_string);
+        }
+        Ok(Answer { reply, body: response.into() })
+    }
+
+    /// Each command with a nonce of its own, by the device's own clock as far as it is known.
+    fn sign(&self, password: &str) -> Auth {
+        let nonce: Text = hex::encode_upper(crate::random::bytes::<8>()).into();
+        let seconds = crate::clock::now().0 / 1000 + self.device.clock_offset().unwrap_or(0);
+        let timestamp: Text = compact_str::format_compact!("{seconds}");
+        let signature = sign::sign(password, &nonce, &timestamp);
+        Auth { nonce, timestamp, signature }
+    }
+
+    async fn exchange(&self, address: &str, path: &str, body: Option<Vec<u8>>) -> Result<Vec<u8>, LinkError> {
+        let address = Address::parse(address).map_err(LinkError::Impossible)?;
+        let tls = self.device.settings.tls.as_ref();
+        http::exchange(&address, tls, Request { path, body: body.as_deref() }, self.limits).await
+    }
+
+    /// Reads a system parameter over the web interface, or writes one.
+    async fn parameter(
+        &self,
+        name: &str,
+        line: Option<&str>,
+        value: Option<&str>,
+    ) -> Result<Answer, LinkError> {
+        let settings = &self.device.settings;
+        let address = settings.web_address.as_deref().or(settings.address.as_deref());
+        let address = address.ok_or_else(|| LinkError::Impossible("the device has no address".into()))?;
+        let password = self.device.secrets.web_password.as_deref().ok_or_else(|| {
+            LinkError::Impossible("parameters need the device's `web_password`; set it with PATCH".into())
+        })?;
+        let parameter = parameters::find(name)
+            .ok_or_else(|| LinkError::Impossible(format!("{name:?} is no system parameter of an OM")))?;
+        let path = match value {
+            None => parameters::read_path(parameter, line, password),
+            Some(value) => parameters::write_path(parameter, line, value, password),
+        };
+        let path = path.map_err(|bad| LinkError::Impossible(bad.to_string()))?;
+        let response = self.exchange(address, &path, None).await?;
+        let answer = parameters::decode_response(&response)
+            .map_err(|error| LinkError::Lost(format!("its answer cannot be read: {error}")))?;
+        let reply = match answer.stat {
+            Stat::Fail => Reply::Failed { code: None, reason: Some(Text::const_new(PARAMETER_REFUSED)) },
+            stat => Reply::Parameter { value: answer.value, after_restart: stat == Stat::Restart },
+        };
+        Ok(Answer { reply, body: response.into() })
+    }
+
+    async fn query(&self, target: Target) -> Result<Reply, LinkError> {
+        self.send(&Command::Query { target }).await.map(|answer| answer.reply)
+    }
+
+    async fn status(&self, kind: TargetKind, id: impl Into<Text>) -> Result<Status, LinkError> {
+        match self.query(Target::one(kind, id)).await? {
+            Reply::Status(status) => Ok(*status),
+            Reply::Failed { reason, .. } => Err(LinkError::NotSent(format!(
+                "the device does not tell its {}: {}",
+                kind.as_str(),
+                reason.unwrap_or_default()
+            ))),
+            _ => Err(LinkError::NotSent("the device does not take questions from here".into())),
+        }
+    }
+
+    /// The groups that the extension of a line is in.
+    async fn groups_of_line(&self, line: &str) -> Result<Vec<u16>, LinkError> {
+        let Reply::Device(info) = self.query(Target::Device).await? else {
+            return Err(LinkError::NotSent("the device does not tell who is in which group".into()));
+        };
+        let DeviceInfo { extensions, groups, .. } = *info;
+        let of_line = extensions.iter().find(|extension| extension.line_id.as_deref() == Some(line));
+        let Some(number) = of_line.and_then(|extension| extension.number.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let has = |group: &&GroupStatus| group.members.contains(number);
+        Ok(groups.iter().filter(has).map(|group| group.group).collect())
+    }
+
+    /// Takes out of a group who is not to be in it; the group itself is not cleared, because somebody may wait in it.
+    async fn take_out_of_group(&self, group: u16, members: &[Text]) -> Result<(), LinkError> {
+        let id = Text::from(group.to_string());
+        let status = self.status(TargetKind::Group, id).await?;
+        let Some(now) = status.groups.into_iter().find(|found| found.group == group) else { return Ok(()) };
+        for gone in now.members.iter().filter(|member| !members.contains(member)) {
+            let status = self.status(TargetKind::Extension, gone.clone()).await?;
+            let Some(extension) = status.extensions.into_iter().next() else { continue };
+            let Some(line_id) = extension.line_id else {
+                return Err(LinkError::NotSent(format!("the device does not tell the line of {gone}")));
+            };
+            let mut groups = extension.settings.groups.unwrap_or_default();
+            groups.retain(|of| *of != group);
+            let settings =
+                Box::new(ExtensionSettings { groups: Some(groups), ..ExtensionSettings::default() });
+            self.send(&Command::AssignExtension { line_id, settings }).await?;
+        }
+        Ok(())
+    }
+}
