@@ -5,6 +5,7 @@
 //! replacement characters: a name with a broken character is better than a lost report.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use encoding_rs::{Encoding, GB18030, UTF_8};
 use switchroom_domain::Text;
@@ -65,6 +66,18 @@ pub(crate) fn value(raw: &str) -> Option<Text> {
 /// A count or a code; anything but digits is absent rather than wrong.
 pub(crate) fn number(raw: Option<&Text>) -> Option<u32> {
     raw?.trim().parse().ok()
+}
+
+/// Appends a value as the query of a URL takes it: all but letters, digits and `-._~` escaped.
+pub(crate) fn push_percent_encoded(out: &mut String, value: &str) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use switchroom_domain::reply::Reply;
 use super::capabilities::Revision;
 use super::tree::{self, Element};
 use crate::error::DecodeError;
+use crate::text::push_percent_encoded;
 
 /// One parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,14 +236,7 @@ fn query(path: &mut String, key: &str, value: &str) {
     path.push('&');
     path.push_str(key);
     path.push('=');
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
+    push_percent_encoded(path, value);
 }
 
 /// What the web interface answers (6.2.3).
