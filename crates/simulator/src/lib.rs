@@ -38,10 +38,13 @@ mod dialect;
 mod dice;
 mod engine;
 mod fleet;
+mod om;
 mod script;
 
 pub use config::{Close, Connection, Dialect, Faults, FleetConfig, Method, Mix};
 pub use dialect::{Content, Report};
-pub use engine::{CallTruth, DeviceTruth, Direction, Emission, Engine, LegTruth, Truth};
-pub use fleet::{DeviceAction, Fleet};
+pub use engine::{
+    AcceptTruth, CallTruth, DeviceTruth, Direction, Emission, Engine, LegTruth, MenuTruth, Truth,
+};
+pub use fleet::{CommandFault, DeviceAction, DeviceFault, Fleet};
 pub use script::{Requests, script};

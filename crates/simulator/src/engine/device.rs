@@ -11,6 +11,7 @@ use super::wire::{Channel, IdPool, Wire};
 use crate::config::{Dialect, FleetConfig};
 use crate::dialect::{Frame, Voice};
 use crate::dice::Dice;
+use crate::om::Desk;
 
 /// What a telephone is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +36,25 @@ impl Phone {
 #[derive(Debug)]
 pub(crate) struct Extension {
     pub(crate) number: Arc<str>,
+    /// The number it has if no command gives it another.
+    pub(crate) own_number: Arc<str>,
     pub(crate) ip: bool,
     pub(crate) phone: Phone,
     pub(crate) call: Option<u64>,
+    /// The call that it has put on hold.
+    pub(crate) held: Option<u64>,
+    /// The held call and the other one are joined.
+    pub(crate) conference: bool,
+    pub(crate) muted: bool,
+    /// What was assigned to it by commands.
+    pub(crate) assigned: BTreeMap<&'static str, String>,
+}
+
+impl Extension {
+    /// Takes no calls.
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        self.assigned.get("No_Disturb").is_some_and(|set| set == "on")
+    }
 }
 
 #[derive(Debug)]
@@ -48,12 +65,21 @@ pub(crate) struct Trunk {
     pub(crate) asks_before: bool,
     /// Control after the answer: INCOMING.
     pub(crate) asks_after: bool,
+    /// A real application decides, no pretended one.
+    pub(crate) controlled: bool,
     /// The line tells when the far end answers.
     pub(crate) reversal: bool,
     /// The API switch is off.
     pub(crate) bare: bool,
     pub(crate) lines: usize,
     pub(crate) active: usize,
+}
+
+impl Trunk {
+    /// The line tells nothing of the far end: it counts as answered once it is dialled.
+    pub(crate) fn is_blind(&self) -> bool {
+        !self.ip && !self.reversal
+    }
 }
 
 #[derive(Debug)]
@@ -64,6 +90,11 @@ pub(crate) struct Group {
     pub(crate) queue: u32,
     pub(crate) members: Vec<usize>,
     pub(crate) waiting: VecDeque<u64>,
+    /// The members it has by the device's own configuration; none: commands have made the group,
+    /// and nothing is reported of its queue.
+    pub(crate) own: Option<Vec<usize>>,
+    pub(crate) voicefile: String,
+    pub(crate) distribution: String,
 }
 
 /// How this device's firmware differs from the others'.
@@ -107,6 +138,8 @@ pub(crate) struct Device {
     pub(crate) boot: u32,
     pub(crate) up: bool,
     pub(crate) paused: bool,
+    /// What commands have set and done, and what the device demands of them.
+    pub(crate) om: Desk,
 }
 
 impl Device {
@@ -136,6 +169,7 @@ impl Device {
             boot: 0,
             up: true,
             paused: false,
+            om: Desk::new(config, index),
         }
     }
 
@@ -182,6 +216,9 @@ impl Device {
         for extension in &mut self.extensions {
             extension.call = None;
             extension.phone = Phone::Idle;
+            extension.held = None;
+            extension.conference = false;
+            extension.muted = false;
         }
         for trunk in &mut self.trunks {
             trunk.active = 0;
@@ -189,6 +226,7 @@ impl Device {
         for group in &mut self.groups {
             group.waiting.clear();
         }
+        self.forget_assigned();
         clock.wake(self.index, 2000, Wake::Booted { boot: self.boot });
     }
 
@@ -266,7 +304,7 @@ impl Device {
 
     fn can_fail(&self, index: usize) -> bool {
         let extension = &self.extensions[index];
-        extension.ip && extension.phone == Phone::Idle && !self.reserved(index)
+        extension.ip && self.is_idle(index) && !self.reserved(index)
     }
 
     fn take_off_line(&mut self, clock: &mut Clock, index: usize) {
@@ -364,7 +402,8 @@ impl Device {
     }
 
     pub(crate) fn is_idle(&self, index: usize) -> bool {
-        self.extensions[index].phone == Phone::Idle
+        let extension = &self.extensions[index];
+        extension.phone == Phone::Idle && extension.call.is_none()
     }
 }
 
@@ -392,11 +431,17 @@ fn habits(config: &FleetConfig, index: usize) -> Habits {
 fn extensions(count: usize) -> Vec<Extension> {
     let first = [200, 2000, 20_000].into_iter().find(|first| count <= first * 4).unwrap_or(200_000);
     (0..count)
-        .map(|index| Extension {
-            number: (first + index).to_string().into(),
+        .map(|index| (index, Arc::<str>::from((first + index).to_string())))
+        .map(|(index, number)| Extension {
+            own_number: number.clone(),
+            number,
             ip: index % 4 != 0,
             phone: Phone::Idle,
             call: None,
+            held: None,
+            conference: false,
+            muted: false,
+            assigned: BTreeMap::new(),
         })
         .collect()
 }
@@ -411,11 +456,13 @@ fn trunks(config: &FleetConfig) -> Vec<Trunk> {
             } else {
                 format!("0216120{:04}", 8234 + index - ip_trunks)
             };
+            let api = config.trunk_api;
             Trunk {
                 number: number.into(),
                 ip,
-                asks_before: index % 4 >= 2,
-                asks_after: matches!(index % 4, 0 | 3),
+                asks_before: api.map_or(index % 4 >= 2, |api| api & 0x10 != 0),
+                asks_after: api.map_or(matches!(index % 4, 0 | 3), |api| api & 0x20 != 0),
+                controlled: api.is_some(),
                 reversal: (index - index.min(ip_trunks)) % 2 == 1,
                 bare: config.bare_trunk && index > 0 && index + 1 == config.trunks,
                 lines: if ip { 30 } else { 1 },
@@ -442,6 +489,9 @@ fn groups(config: &FleetConfig, extensions: &[Extension]) -> Vec<Group> {
             queue: number + 5,
             members: members.to_vec(),
             waiting: VecDeque::new(),
+            own: Some(members.to_vec()),
+            voicefile: String::new(),
+            distribution: String::new(),
         })
         .collect()
 }

@@ -60,7 +60,7 @@ impl Device {
     }
 
     /// Who is in the menu.
-    fn menu_party<'a>(&'a self, call: &'a Call) -> Option<Party<'a>> {
+    pub(crate) fn menu_party<'a>(&'a self, call: &'a Call) -> Option<Party<'a>> {
         if let Some(visitor) = &call.visitor {
             Some(Party::Visitor(visitor))
         } else if let Some(outer) = call.outers.last() {

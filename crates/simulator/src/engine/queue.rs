@@ -45,6 +45,10 @@ impl Device {
 
     fn say_queued(&self, clock: &mut Clock, call: &Call, count: usize, refused: Option<Refusal>) {
         let queue = call.group.and_then(|group| self.groups.get(group)).map_or(0, |group| group.queue);
+        // Of groups that commands have made, nothing is told.
+        if call.group.is_some_and(|group| self.groups[group].own.is_none()) {
+            return;
+        }
         if let Some(caller) = self.originator(call) {
             self.emit(clock, Some(call), &Happening::Queued { caller, queue, count, refused });
         }

@@ -48,6 +48,51 @@ pub struct DeviceTruth {
     pub plugged: bool,
     /// True: its command endpoint does not answer.
     pub hung: bool,
+    /// Commands that it has executed.
+    #[serde(default)]
+    pub commands: u64,
+    /// The same by kind: `Transfer.Connect`.
+    #[serde(default)]
+    pub commands_by_kind: BTreeMap<String, u64>,
+    /// How often a command made each telephone ring.
+    #[serde(default)]
+    pub rings: BTreeMap<String, u64>,
+    /// The Accept commands that named a caller.
+    #[serde(default)]
+    pub accepts: Vec<AcceptTruth>,
+    /// A group's number → its members' numbers, in order.
+    #[serde(default)]
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// A voice menu's number → what was assigned to it.
+    #[serde(default)]
+    pub menus: BTreeMap<String, MenuTruth>,
+    /// An extension's number → what was assigned to it.
+    #[serde(default)]
+    pub settings: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// An Accept that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptTruth {
+    /// The caller's wire id.
+    pub visitor: u32,
+    /// When, in unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// A voice menu as it was assigned; empty where nothing was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MenuTruth {
+    /// What is played.
+    pub voicefile: String,
+    /// How often.
+    pub repeat: String,
+    /// How many keys are reported at once.
+    pub infolength: String,
+    /// The key that ends the typing.
+    pub exit: String,
+    /// Who is in it, by call: its own number or the caller's.
+    pub callers: Vec<String>,
 }
 
 /// One live call.
@@ -137,7 +182,59 @@ impl Device {
             reports_pending: 0,
             plugged: true,
             hung: false,
+            commands: self.om.done.commands.values().sum(),
+            commands_by_kind: self.om.done.commands.clone(),
+            rings: self.om.done.rings.clone(),
+            accepts: self
+                .om
+                .done
+                .accepts
+                .iter()
+                .map(|&(visitor, at_ms)| AcceptTruth { visitor, at_ms })
+                .collect(),
+            groups: self.group_truths(),
+            menus: self
+                .om
+                .menus
+                .iter()
+                .map(|(id, menu)| (id.to_string(), self.menu_truth(*id, menu)))
+                .collect(),
+            settings: self.setting_truths(),
         }
+    }
+
+    fn group_truths(&self) -> BTreeMap<String, Vec<String>> {
+        let members = |members: &[usize]| {
+            members.iter().map(|&index| self.extensions[index].number.to_string()).collect()
+        };
+        self.groups.iter().map(|group| (group.number.to_string(), members(&group.members))).collect()
+    }
+
+    fn menu_truth(&self, id: u32, menu: &crate::om::Menu) -> MenuTruth {
+        let inside = self.calls.values().filter(|call| {
+            call.stage == Stage::InMenu && call.menu.is_some_and(|menu| u32::from(menu.menu) == id)
+        });
+        MenuTruth {
+            voicefile: menu.voicefile.clone(),
+            repeat: menu.repeat.clone(),
+            infolength: menu.infolength.clone(),
+            exit: menu.exit.clone(),
+            callers: inside
+                .filter_map(|call| call.from.as_deref().or(call.to.as_deref()))
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+
+    fn setting_truths(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let assigned = self.extensions.iter().filter(|extension| !extension.assigned.is_empty());
+        assigned
+            .map(|extension| {
+                let settings = &extension.assigned;
+                let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+                (extension.number.to_string(), settings.collect())
+            })
+            .collect()
     }
 
     fn call_truth(&self, call: &Call) -> CallTruth {
@@ -196,7 +293,7 @@ fn state(stage: Stage) -> &'static str {
         Stage::Incoming => "incoming",
         Stage::Queued | Stage::WaitingFor(_) => "queued",
         Stage::InMenu => "in_menu",
-        Stage::Dialing => "dialing",
+        Stage::Dialing | Stage::CallerRings => "dialing",
         Stage::Ringing => "ringing",
         Stage::Talking => "talking",
     }

@@ -1,0 +1,1 @@
+//! Commands against one device's engine, without a socket.

@@ -1,0 +1,1 @@
+//! Command endpoints that go wrong.

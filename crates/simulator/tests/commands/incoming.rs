@@ -1,0 +1,1 @@
+//! Calls that come in and wait for an application, and commands that move calls.
