@@ -123,6 +123,10 @@ pub(crate) struct Order {
     pub(crate) outer_leads: bool,
     /// An extension has put it on hold.
     pub(crate) held: bool,
+    /// A menu is to play what the command named, once.
+    pub(crate) announces: bool,
+    /// The caller stays in the menu although it has nothing more to type.
+    pub(crate) lingers: bool,
 }
 
 /// What happened in the menu so far.

@@ -401,6 +401,11 @@ impl Device {
             || self.waiter_for(index).is_some()
     }
 
+    /// Idle, and willing to ring.
+    pub(crate) fn takes_calls(&self, index: usize) -> bool {
+        self.is_idle(index) && !self.extensions[index].is_undisturbed()
+    }
+
     pub(crate) fn is_idle(&self, index: usize) -> bool {
         let extension = &self.extensions[index];
         extension.phone == Phone::Idle && extension.call.is_none()

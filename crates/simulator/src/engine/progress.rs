@@ -105,7 +105,7 @@ impl Device {
     pub(crate) fn deliver(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
         self.choose_again(call);
         match call.plan.target {
-            Target::Extension(extension) if self.is_idle(extension) && !call.plan.busy => {
+            Target::Extension(extension) if self.takes_calls(extension) && !call.plan.busy => {
                 self.ring(clock, call, extension);
                 true
             }
@@ -127,7 +127,7 @@ impl Device {
         if let Target::Extension(extension) = call.plan.target
             && !call.plan.busy
             && !call.order.commanded
-            && !self.is_idle(extension)
+            && !self.takes_calls(extension)
             && let Some(other) = self.free_extension(call.caller)
         {
             call.plan.target = Target::Extension(other);
@@ -175,7 +175,9 @@ impl Device {
     /// A telephone goes quiet although its caller is still there.
     pub(crate) fn stops_ringing(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) {
         call.callee = None;
-        self.free(extension);
+        if !self.lets_go(clock, extension, call.id) {
+            return;
+        }
         self.emit(
             clock,
             Some(call),

@@ -39,7 +39,7 @@ impl Device {
 
     fn free_member(&mut self, group: usize) -> Option<usize> {
         let group = &self.groups[group];
-        let free = group.members.iter().copied().find(|&member| self.is_idle(member))?;
+        let free = group.members.iter().copied().find(|&member| self.takes_calls(member))?;
         Some(free)
     }
 
@@ -58,8 +58,11 @@ impl Device {
     pub(crate) fn hunt_on(&mut self, clock: &mut Clock, call: &mut Call, member: usize) -> bool {
         self.stops_ringing(clock, call, member);
         let Some(index) = call.group else { return self.end(clock, call, Outcome::NoAnswer) };
-        let next =
-            self.groups[index].members.iter().copied().find(|&other| other != member && self.is_idle(other));
+        let next = self.groups[index]
+            .members
+            .iter()
+            .copied()
+            .find(|&other| other != member && self.takes_calls(other));
         match next {
             Some(next) => self.ring(clock, call, next),
             // Nobody else: the one who did not answer is asked again.
@@ -70,7 +73,7 @@ impl Device {
 
     /// An application has the call wait for one extension; no report says so.
     pub(crate) fn wait_for(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) -> bool {
-        if self.is_idle(extension) {
+        if self.takes_calls(extension) {
             self.ring(clock, call, extension);
             return true;
         }
@@ -96,7 +99,7 @@ impl Device {
 
     /// A free extension takes the first waiting call: it rings, and so the call leaves the queue.
     pub(crate) fn offer(&mut self, clock: &mut Clock, extension: usize) {
-        if !self.is_idle(extension) {
+        if !self.takes_calls(extension) {
             return;
         }
         let Some(id) = self.waiter_for(extension).or_else(|| self.first_in_queue(extension)) else { return };

@@ -66,6 +66,9 @@ pub struct DeviceTruth {
     /// A voice menu's number → what was assigned to it.
     #[serde(default)]
     pub menus: BTreeMap<String, MenuTruth>,
+    /// The extensions whose other side does not hear them.
+    #[serde(default)]
+    pub muted: Vec<String>,
     /// An extension's number → what was assigned to it.
     #[serde(default)]
     pub settings: BTreeMap<String, BTreeMap<String, String>>,
@@ -114,6 +117,15 @@ pub struct CallTruth {
     /// The extension it waits for, if an application has it wait: no report tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// The extension whose talk it listens to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watches: Option<String>,
+    /// It does not only listen: it takes part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub barges_in: bool,
+    /// An extension has put it on hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// Stays up until the fleet is resumed.
     pub standing: bool,
     /// Who is in it.
@@ -199,6 +211,12 @@ impl Device {
                 .iter()
                 .map(|(id, menu)| (id.to_string(), self.menu_truth(*id, menu)))
                 .collect(),
+            muted: self
+                .extensions
+                .iter()
+                .filter(|extension| extension.muted)
+                .map(|extension| extension.number.to_string())
+                .collect(),
             settings: self.setting_truths(),
         }
     }
@@ -253,6 +271,9 @@ impl Device {
                 Stage::WaitingFor(extension) => Some(number(extension)),
                 _ => None,
             },
+            watches: call.order.watches.map(number),
+            barges_in: call.order.barges_in,
+            held: call.order.held,
             standing: call.frozen,
             legs: self.legs(call),
             visitor: call.visitor.as_ref().map(|visitor| visitor.id),

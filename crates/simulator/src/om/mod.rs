@@ -90,6 +90,19 @@ impl Desk {
         }
     }
 
+    /// What is reported of keys that were typed: a menu that was set up cuts them as it was told.
+    pub(crate) fn reported(&self, menu: u8, typed: String) -> String {
+        let Some(menu) = self.menus.get(&u32::from(menu)) else { return typed };
+        let length: usize = menu.infolength.parse().unwrap_or(1).max(1);
+        let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
+        let fewer: String = digits.chars().take(length - 1).collect();
+        match typed.chars().last() {
+            Some('T') => fewer + "T",
+            Some('#') if !menu.exit.is_empty() => fewer + &menu.exit,
+            _ => digits.chars().cycle().take(length).collect(),
+        }
+    }
+
     /// Refuses what came with a later version than this.
     fn since(&self, build: u32) -> Result<(), Refused> {
         if self.build < build { Err(Refused::new(1, "")) } else { Ok(()) }

@@ -262,10 +262,11 @@ impl Device {
         }
         let before = inside.len();
         for call in self.calls.values() {
-            if call.stage == Stage::InMenu && call.menu.is_some_and(|menu| u32::from(menu.menu) == id) {
-                if let Some(party) = self.menu_party(call) {
-                    inside += &nested(4, &self.opening(party), "");
-                }
+            if call.stage == Stage::InMenu
+                && call.menu.is_some_and(|menu| u32::from(menu.menu) == id)
+                && let Some(party) = self.menu_party(call)
+            {
+                inside += &nested(4, &self.opening(party), "");
             }
         }
         if inside.len() == before {

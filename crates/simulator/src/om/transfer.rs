@@ -50,6 +50,9 @@ impl Device {
             _ => return Err(Refused::new(1, who)),
         };
         self.move_call(clock, id, side, from, goal);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.order.announces = order.child("voicefile").is_some();
+        }
         Ok(event("TRANSIENT", &(who + &told)))
     }
 
@@ -165,6 +168,7 @@ impl Device {
     /// the one that is moved; without it the visitor is.
     fn take_out(&mut self, clock: &mut Clock, call: &mut Call, outer: Option<u32>) {
         call.frozen = false;
+        self.end_watchers(clock, call);
         self.leave_queue(clock, call);
         if let Some(menu) = call.menu.take() {
             self.menu_is_over(clock, call, menu);

@@ -67,7 +67,7 @@ async fn an_extension_calls_out_over_the_trunk_that_is_asked_for() {
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_with_its_code() {
-    let scene = Scene::quiet().await;
+    let scene = Scene::patient(quiet()).await;
     let unknown = scene.connect("<ext id=\"200\"/><ext id=\"999\"/>").await;
     assert!(unknown.contains("<err code=\"7\" reason=\"not exist\" />"), "{unknown}");
     scene.connect("<ext id=\"200\"/><ext id=\"208\"/>").await;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
 /// Everything here happens within this time, or it does not happen.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) struct Scene {
     pub(crate) fleet: Fleet,
@@ -22,7 +22,7 @@ pub(crate) fn quiet() -> FleetConfig {
         devices: 1,
         calls_per_minute: 0.0,
         mix: Mix::none(),
-        talk: Duration::from_secs(6),
+        talk: Duration::from_secs(12),
         speed: 10.0,
         phones_fail_every: None,
         boot_reports: false,
@@ -54,6 +54,11 @@ impl Scene {
         });
         let fleet = Fleet::start(FleetConfig { report_to, ..config }).await.unwrap();
         Self { fleet, reports }
+    }
+
+    /// Where nobody hangs up by himself while a test looks.
+    pub(crate) async fn patient(config: FleetConfig) -> Self {
+        Self::new(FleetConfig { talk: Duration::from_secs(3600), ..config }).await
     }
 
     pub(crate) async fn quiet() -> Self {
