@@ -353,6 +353,19 @@ impl FleetConfig {
         ensure!((1..=4096).contains(&self.wire_ids), "wire ids run to 1 at least and 4096 at most");
         ensure!(self.groups == 0 || self.group_members >= 1, "a group needs at least one member");
         ensure!(self.utc_offset_seconds.abs() <= 14 * 3600, "the UTC offset is at most 14 hours");
+        if let Some(api) = self.trunk_api {
+            ensure!(
+                matches!(api, 0x00 | 0x07 | 0x17 | 0x27 | 0x37),
+                "{api:#04x} is no API switch: use 0x00, 0x07, 0x17, 0x27 or 0x37"
+            );
+        }
+        if let Some(password) = &self.api_password {
+            ensure!(
+                (1..=16).contains(&password.len())
+                    && password.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+                "an API password has 1 to 16 letters and digits"
+            );
+        }
         self.faults.check()
     }
 }

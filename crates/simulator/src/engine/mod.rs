@@ -12,6 +12,7 @@ pub(crate) mod device;
 mod ending;
 mod failing;
 pub(crate) mod happening;
+mod making;
 mod menu;
 pub(crate) mod ordered;
 mod outside;
@@ -145,7 +146,7 @@ impl Engine {
 
     /// Asks or sets system parameters of a device.
     pub(crate) fn web(&mut self, device: usize, query: &str) -> Option<String> {
-        Some(self.devices.get_mut(device).filter(|device| device.up)?.web(query))
+        Some(self.devices.get_mut(device).filter(|device| device.up)?.web(&mut self.clock, query))
     }
 
     /// Whether a device is set to POST its reports.

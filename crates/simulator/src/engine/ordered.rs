@@ -2,7 +2,7 @@
 //! call, a call on hold, one that is listened to. The commands themselves are in `om/`.
 
 use super::Happening;
-use super::call::{Call, Plan, Stage, Target, Then};
+use super::call::{Call, Forward, Plan, Stage, Target, Then};
 use super::clock::Clock;
 use super::device::{Device, Phone};
 use super::happening::{Outcome, Party};
@@ -79,6 +79,34 @@ impl Device {
         }
         self.ring_to_call(clock, call, caller);
         true
+    }
+
+    /// Where an extension's calls go by what was assigned to it, if they go anywhere.
+    pub(crate) fn forward_number(&self, extension: usize) -> Option<&str> {
+        let assigned = &self.extensions[extension].assigned;
+        let on = assigned.get("Fwd_Type").is_some_and(|set| set == "1" || set == "2");
+        assigned.get("Fwd_Number").map(String::as_str).filter(|number| on && !number.is_empty())
+    }
+
+    /// Whether a call to this extension would go elsewhere now.
+    pub(crate) fn forwards_now(&self, extension: usize) -> bool {
+        let all = self.extensions[extension].assigned.get("Fwd_Type").is_some_and(|set| set == "1");
+        self.forward_number(extension).is_some() && (all || !self.takes_calls(extension))
+    }
+
+    /// Turns a call to an extension that was assigned a forwarding into a forwarded one.
+    pub(crate) fn forward_as_assigned(&self, call: &mut Call) {
+        let Target::Extension(by) = call.plan.target else { return };
+        let Some(number) = self.forward_number(by) else { return };
+        let to = self.extensions.iter().position(|extension| *extension.number == *number);
+        let to = to.map_or(Forward::Outside, Forward::Extension);
+        if self.forwards_now(by) {
+            call.plan.target = Target::Forwarded { by, to, after_ringing: false };
+        } else if !call.plan.answered {
+            call.plan.target = Target::Forwarded { by, to, after_ringing: true };
+            call.plan.answered = true;
+        }
+        call.plan.busy &= call.plan.target == Target::Extension(by);
     }
 
     /// No application has said where the call is to go. Where a real one was asked, the operator gets it.

@@ -103,6 +103,7 @@ impl Device {
 
     /// Brings the call to where it is meant to go.
     pub(crate) fn deliver(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
+        self.forward_as_assigned(call);
         self.choose_again(call);
         match call.plan.target {
             Target::Extension(extension) if self.takes_calls(extension) && !call.plan.busy => {
@@ -303,7 +304,8 @@ impl Device {
         extension: usize,
         trunk: usize,
     ) -> bool {
-        let to = self.outside_number();
+        let assigned = self.forward_number(extension).map(Arc::from);
+        let to = assigned.unwrap_or_else(|| self.outside_number());
         self.join_outside(clock, call, Some(extension), trunk, to)
     }
 

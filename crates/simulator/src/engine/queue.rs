@@ -38,9 +38,17 @@ impl Device {
     }
 
     fn free_member(&mut self, group: usize) -> Option<usize> {
-        let group = &self.groups[group];
-        let free = group.members.iter().copied().find(|&member| self.takes_calls(member))?;
-        Some(free)
+        let of = &self.groups[group];
+        // What the device has by itself hunts in order; in turn is what commands ask for, or mean.
+        let in_turn = of.distribution == "circular" || of.own.is_none() && of.distribution.is_empty();
+        let count = of.members.len();
+        let from = if in_turn { of.last + 1 } else { 0 };
+        let place = (0..count)
+            .map(|step| (from + step) % count)
+            .find(|&place| self.takes_calls(of.members[place]))?;
+        let member = of.members[place];
+        self.groups[group].last = place;
+        Some(member)
     }
 
     fn say_queued(&self, clock: &mut Clock, call: &Call, count: usize, refused: Option<Refusal>) {

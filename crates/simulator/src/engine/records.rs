@@ -126,7 +126,7 @@ impl Device {
 
     /// The trunk's record of a call that came in: `IN` for IP, `LO` for analog lines, none if the
     /// trunk's switch is off.
-    fn record_trunk_side(&mut self, clock: &mut Clock, call: &Call) {
+    pub(crate) fn record_trunk_side(&mut self, clock: &mut Clock, call: &Call) {
         let Some(visitor) = &call.visitor else { return };
         let (route, _) = self.route(visitor);
         if visitor.bare || (route == "XO" && self.habits.attendant_cdrs && call.talking_since.is_some()) {

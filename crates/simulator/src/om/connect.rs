@@ -68,16 +68,17 @@ impl Device {
             return Err(Refused::new(1, ext(from.id()) + &ext(to.id())));
         }
         self.can_call(caller, &ext(to.id()))?;
-        self.can_be_rung(&ext(from.id()), callee)?;
+        self.can_be_called(&ext(from.id()), callee)?;
         let mut call = self.ordered_call(clock, Direction::Internal, Target::Extension(callee));
         call.from = Some(self.extensions[caller].number.clone());
         call.to = Some(self.extensions[callee].number.clone());
         call.caller = Some(caller);
         let off_hook = self.calls_from_hold(caller);
         self.extensions[caller].call = Some(call.id);
+        let mut alive = true;
         if off_hook {
-            self.ring(clock, &mut call, callee);
-        } else if self.om.settings.is_on(Setting::Calling) {
+            alive = self.deliver(clock, &mut call);
+        } else if self.om.settings.is_on(Setting::Calling) || self.forwards_now(callee) {
             call.order.then = Some(Then::Deliver);
             self.ring_to_call(clock, &mut call, caller);
         } else {
@@ -85,7 +86,7 @@ impl Device {
             call.order.then = Some(Then::WaitForAnswer);
             self.ring_to_call(clock, &mut call, caller);
         }
-        self.keep(call, true);
+        self.keep(call, alive);
         Ok(String::new())
     }
 

@@ -52,6 +52,11 @@ impl Device {
         self.groups.iter().position(|group| group.number == id).ok_or_else(nobody)
     }
 
+    /// Whether a call to an extension gets anywhere now: it can be rung, or sends the call elsewhere.
+    pub(super) fn can_be_called(&self, caller: &str, index: usize) -> Result<(), Refused> {
+        if self.forwards_now(index) { Ok(()) } else { self.can_be_rung(caller, index) }
+    }
+
     /// Whether an extension can be rung now. `caller` is whom the refusal names first.
     pub(super) fn can_be_rung(&self, caller: &str, index: usize) -> Result<(), Refused> {
         let extension = &self.extensions[index];

@@ -10,6 +10,7 @@ use crate::engine::call::{Afterwards, Call, Direction, Order, Plan, Stage, Targe
 use crate::engine::clock::Clock;
 use crate::engine::device::Device;
 use crate::engine::happening::{Happening, Party};
+use crate::engine::wire::Wire;
 
 /// Where a call is moved to.
 enum Goal {
@@ -36,7 +37,7 @@ impl Device {
         let (goal, told) = match to.name.as_str() {
             "ext" => {
                 let extension = self.extension_of(to)?;
-                self.can_be_rung(&who, extension)?;
+                self.can_be_called(&who, extension)?;
                 // The document's answer for an outer does not name the extension.
                 (Goal::Extension(extension), if side == Side::Visitor { ext(to.id()) } else { String::new() })
             }
@@ -149,10 +150,7 @@ impl Device {
         };
         call.plan = Plan { answered, ..Plan::to(target) };
         let alive = match goal {
-            Goal::Extension(extension) => {
-                self.ring(clock, &mut call, extension);
-                true
-            }
+            Goal::Extension(_) => self.deliver(clock, &mut call),
             Goal::Outside(outside) => {
                 call.passed_by = by;
                 self.join_outside(clock, &mut call, by, outside.trunk, outside.number)
@@ -182,11 +180,33 @@ impl Device {
         }
         self.caller_leaves(clock, call);
         self.drop_outers(clock, call, outer);
+        if outer.is_some() {
+            self.drop_visitor(clock, call);
+        }
         call.group = None;
         call.forwarded_by = None;
         call.plan.afterwards = Afterwards::HangUp;
-        if call.direction == Direction::Callback || outer.is_some() && call.direction == Direction::Internal {
+        if outer.is_some() {
             call.direction = Direction::Outbound;
+        }
+    }
+
+    /// The outer that it was joined to is moved without it.
+    fn drop_visitor(&mut self, clock: &mut Clock, call: &mut Call) {
+        let Some(visitor) = call.visitor.clone() else { return };
+        let first = Party::Visitor(&visitor);
+        self.emit(clock, Some(call), &Happening::Released { first, second: None, recording: None });
+        self.record_trunk_side(clock, call);
+        call.visitor = None;
+        call.from = call.outers.first().map(|outer| outer.from.clone());
+        self.free_line(call, &visitor);
+    }
+
+    fn free_line(&mut self, call: &mut Call, wire: &Wire) {
+        self.ids.give_back(wire.id);
+        let trunk = call.trunks.iter().rposition(|&trunk| self.trunks[trunk].number == wire.trunk);
+        if let Some(trunk) = trunk.map(|at| call.trunks.remove(at)) {
+            self.trunks[trunk].active = self.trunks[trunk].active.saturating_sub(1);
         }
     }
 
@@ -203,11 +223,7 @@ impl Device {
                 &Happening::Released { first: Party::Outer(&outer), second: None, recording: None },
             );
             self.record_dropped(clock, call, &outer, before);
-            self.ids.give_back(outer.id);
-            let trunk = call.trunks.iter().rposition(|&trunk| self.trunks[trunk].number == outer.trunk);
-            if let Some(trunk) = trunk.map(|at| call.trunks.remove(at)) {
-                self.trunks[trunk].active = self.trunks[trunk].active.saturating_sub(1);
-            }
+            self.free_line(call, &outer);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The web interface: `GET /xml?method=gw.config.get|set`, and what a parameter changes.
 
 use super::settings::{Setting, hex};
+use crate::engine::clock::Clock;
 use crate::engine::device::Device;
+use crate::engine::happening::Happening;
 
 impl Device {
     /// Answers a query string such as `method=gw.config.get&id=1070&pass=admin`.
-    pub(crate) fn web(&mut self, query: &str) -> String {
+    pub(crate) fn web(&mut self, clock: &mut Clock, query: &str) -> String {
         let fields: Vec<(String, String)> = query
             .split('&')
             .filter_map(|pair| pair.split_once('='))
@@ -31,7 +33,13 @@ impl Device {
             let items: String = asked.map(|id| self.item(id, line)).collect();
             return answer(if method.ends_with("get") && !items.is_empty() { "ok" } else { "fail" }, &items);
         }
-        self.set_all(&sets, line)
+        let answered = self.set_all(&sets, line);
+        if self.om.settings.text(Setting::ConfigChange) == "2"
+            && let (false, Some(trunk)) = (answered.contains("fail"), self.trunks.first())
+        {
+            self.emit(clock, None, &Happening::ConfigChanged { trunk: &trunk.number });
+        }
+        answered
     }
 
     fn item(&self, id: &str, line: Option<usize>) -> String {

@@ -5,7 +5,10 @@ use switchroom_simulator::FleetConfig;
 use crate::support::{Scene, quiet};
 
 async fn controlled(api: u8) -> Scene {
-    Scene::new(FleetConfig { trunk_api: Some(api), ..quiet() }).await
+    let scene = Scene::new(FleetConfig { trunk_api: Some(api), ..quiet() }).await;
+    // Six seconds on the clock on the wall.
+    scene.web("method=gw.config.set&id526=120").await;
+    scene
 }
 
 #[tokio::test]
@@ -95,6 +98,25 @@ async fn a_visitor_is_moved_on_from_wherever_it_is() {
     scene.until_quiet().await;
     let told = scene.told();
     assert!(told.contains(&"Cdr IN/IP".to_owned()) && told.contains(&"Cdr OU/IP".to_owned()), "{told:?}");
+}
+
+#[tokio::test]
+async fn calls_go_where_an_extension_was_told_to_send_them() {
+    let scene = controlled(0x27).await;
+    let ext = "<ext lineid=\"IPPhone 4\"><Fwd_Type>1</Fwd_Type><Fwd_Number>205</Fwd_Number></ext>";
+    scene.command("Control", "Assign", ext).await;
+    let id = scene.visitor("888");
+    scene.connect(&format!("<visitor id=\"{id}\"/><ext id=\"203\"/>")).await;
+    scene.until_told("ANSWER 205").await;
+    scene.until_quiet().await;
+    let ext = ext.replace("205", "13600000000");
+    scene.command("Control", "Assign", &ext).await;
+    scene.connect("<ext id=\"201\"/><ext id=\"203\"/>").await;
+    scene.until_told("ANSWERED 201").await;
+    let legs = scene.truth().calls.remove(0).legs;
+    assert!(legs.iter().any(|leg| leg.number == "13600000000"), "{legs:?}");
+    assert!(scene.told().contains(&"DIVERT 201".to_owned()), "{:?}", scene.told());
+    scene.until_quiet().await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub(crate) fn quiet() -> FleetConfig {
         calls_per_minute: 0.0,
         mix: Mix::none(),
         talk: Duration::from_secs(12),
-        speed: 10.0,
+        speed: 20.0,
         phones_fail_every: None,
         boot_reports: false,
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),

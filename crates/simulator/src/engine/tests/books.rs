@@ -21,6 +21,7 @@ impl Engine {
 fn check(device: &Device) {
     let wires = device.calls.values().map(|call| call.outers.len() + usize::from(call.visitor.is_some()));
     let lines: usize = device.trunks.iter().map(|trunk| trunk.active).sum();
+    assert_eq!(device.ids.in_use(), lines, "ids are in use as long as lines are");
     assert_eq!(wires.sum::<usize>(), lines, "lines are taken by calls, each by one");
     assert_eq!(device.calls.values().map(|call| call.trunks.len()).sum::<usize>(), lines);
     for (index, extension) in device.extensions.iter().enumerate() {
