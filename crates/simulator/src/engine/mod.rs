@@ -16,6 +16,7 @@ mod making;
 mod menu;
 pub(crate) mod ordered;
 mod outside;
+mod phones;
 mod placing;
 mod progress;
 mod queue;

@@ -10,6 +10,9 @@ use super::happening::{Outcome, Party};
 /// The extension that takes what nobody else decides about.
 pub(crate) const OPERATOR: usize = 0;
 
+/// How soon a telephone picks up by itself.
+const AT_ONCE_MS: u64 = 200;
+
 impl Device {
     /// Counts a ringing that a command has caused. Where a group hunts on, the device rings by itself.
     pub(crate) fn count_ring(&mut self, call: &mut Call, extension: usize) {
@@ -30,7 +33,20 @@ impl Device {
         let with = self.rung_before(call);
         self.emit(clock, Some(call), &Happening::RingsToCall { extension: number, with });
         let delay = self.dice.around(self.habits.ring_ms).max(1);
-        self.after(clock, call, delay);
+        let by_itself = self.extensions[extension].assigned.get("autoAnswer").is_some_and(|set| set == "yes");
+        let by_itself = by_itself && self.extensions[extension].ip;
+        self.after(clock, call, if by_itself { AT_ONCE_MS } else { delay });
+    }
+
+    /// An IP telephone that is told so picks up by itself.
+    pub(crate) fn answers_by_itself(&mut self, clock: &mut Clock, id: u64) {
+        let Some(mut call) = self.calls.remove(&id) else { return };
+        let rings = call.callee.filter(|_| call.stage == Stage::Ringing);
+        if rings.is_some_and(|callee| self.extensions[callee].ip) {
+            call.plan.answered = true;
+            self.after(clock, &mut call, AT_ONCE_MS);
+        }
+        self.keep(call, true);
     }
 
     /// Who rings already when the caller is rung.

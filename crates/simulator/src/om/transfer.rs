@@ -54,6 +54,9 @@ impl Device {
         if let Some(call) = self.calls.get_mut(&id) {
             call.order.announces = order.child("voicefile").is_some();
         }
+        if order.child("AutoAnswer").is_some_and(|told| told.text() != "no") {
+            self.answers_by_itself(clock, id);
+        }
         Ok(event("TRANSIENT", &(who + &told)))
     }
 

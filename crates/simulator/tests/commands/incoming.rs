@@ -23,7 +23,8 @@ async fn an_invited_call_waits_for_accept_and_then_for_a_transfer() {
     scene.until_told("INCOMING").await;
     let asked = scene.query(&format!("<visitor id=\"{id}\"/>")).await;
     assert!(asked.contains("from=\"13012345678\" to=\"888\""), "{asked}");
-    let reply = scene.connect(&format!("<visitor id=\"{id}\"/><ext id=\"208\"/>")).await;
+    let automatic = "<AutoAnswer>yes</AutoAnswer>";
+    let reply = scene.connect(&format!("<visitor id=\"{id}\"/><ext id=\"208\"/>{automatic}")).await;
     assert!(
         reply.contains(&format!("TRANSIENT\">\n  <visitor id=\"{id}\" from=\"13012345678\" to=\"888\"")),
         "{reply}"
