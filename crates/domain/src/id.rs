@@ -107,6 +107,10 @@ uuid_id!(
     /// A call record.
     CdrId
 );
+uuid_id!(
+    /// A command to a device.
+    CommandId
+);
 
 /// What ids are made from: the receive time and a random number that were logged with the report. State
 /// mints no randomness of its own, so the same log gives the same ids.

@@ -4,10 +4,12 @@
 //! [`event`]s; what a reader sees of the state is a [`view`]. Ids are newtypes ([`id`]); numbers and names
 //! stay strings as they came ([`Text`]), because leading zeros, hyphens and `+` mean something.
 
+pub mod command;
 pub mod event;
 pub mod fact;
 pub mod id;
 pub mod outcome;
+pub mod reply;
 pub mod time;
 pub mod view;
 

@@ -12,3 +12,7 @@ pub(crate) const MAX_PARTIES: usize = 64;
 
 /// Fields kept of one record beyond the known ones.
 pub(crate) const MAX_EXTRAS: usize = 64;
+
+/// Elements of one command or reply. A large exchange lists some hundred lines, and may have 4096 calls; a
+/// reply that holds more than this is none.
+pub(crate) const MAX_ELEMENTS: usize = 65_536;

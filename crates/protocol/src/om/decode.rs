@@ -161,12 +161,12 @@ impl<'a> Decoder<'a> {
 }
 
 /// Nothing but blanks, byte order marks, and the zero bytes that C programs leave at the end.
-fn is_blank(text: &str) -> bool {
+pub(super) fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || c == '\0' || c == '\u{feff}')
 }
 
 /// The part of an element's name that can be one; the parser takes anything up to a blank.
-fn plain_name(name: &str) -> &str {
+pub(super) fn plain_name(name: &str) -> &str {
     let in_name =
         |b: u8| b.is_ascii_alphanumeric() || !b.is_ascii() || matches!(b, b'_' | b'-' | b'.' | b':');
     match name.bytes().position(|b| !in_name(b)) {
@@ -248,7 +248,7 @@ impl Root {
 }
 
 /// Takes a part of an `<Auth>`; false when it is none.
-fn close_in_auth(auth: &mut Auth, name: &str, text: Text) -> bool {
+pub(super) fn close_in_auth(auth: &mut Auth, name: &str, text: Text) -> bool {
     let place = if name.eq_ignore_ascii_case("nonce") {
         &mut auth.nonce
     } else if name.eq_ignore_ascii_case("timestamp") {
@@ -383,7 +383,7 @@ fn only_attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<Text>, Er
 }
 
 /// Calls `take` for every attribute, with entities resolved. Of repeated ones the last counts.
-fn each_attribute(start: &BytesStart<'_>, mut take: impl FnMut(&str, &str)) -> Result<(), Error> {
+pub(super) fn each_attribute(start: &BytesStart<'_>, mut take: impl FnMut(&str, &str)) -> Result<(), Error> {
     for attribute in start.attributes().with_checks(false) {
         let Attribute { key, value } = attribute?;
         take(key.as_ref(), &resolved(&value));
@@ -418,7 +418,7 @@ fn is_reference(entity: &str) -> bool {
 }
 
 /// Appends what `&entity;` means.
-fn push_reference(text: &mut Text, entity: &str) {
+pub(super) fn push_reference(text: &mut Text, entity: &str) {
     match entity {
         "lt" => text.push('<'),
         "gt" => text.push('>'),

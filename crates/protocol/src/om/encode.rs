@@ -13,8 +13,7 @@ const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n";
 /// ends with one, as on the wire.
 #[must_use]
 pub fn encode(message: &OmMessage) -> Vec<u8> {
-    let mut xml = Xml { out: String::with_capacity(256) };
-    xml.out.push_str(DECLARATION);
+    let mut xml = Xml::with_declaration();
     match &message.report {
         OmReport::Event(event) => xml.event(event, message.mac.as_ref()),
         OmReport::Cdr(cdr) => xml.cdr(cdr, message.mac.as_ref()),
@@ -27,14 +26,27 @@ pub fn encode(message: &OmMessage) -> Vec<u8> {
     if let Some(auth) = &message.auth {
         xml.auth(auth);
     }
-    xml.out.into_bytes()
+    xml.into_bytes()
 }
 
-struct Xml {
+/// Writes elements, each on its own line, those inside of others indented.
+pub(super) struct Xml {
     out: String,
+    /// How many elements are open.
+    depth: usize,
 }
 
 impl Xml {
+    pub(super) fn with_declaration() -> Self {
+        let mut out = String::with_capacity(256);
+        out.push_str(DECLARATION);
+        Self { out, depth: 0 }
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.out.into_bytes()
+    }
+
     fn event(&mut self, event: &OmEvent, mac: Option<&Text>) {
         let name = event.kind.name();
         self.open("Event", &[("attribute", Some(&name)), ("RegisterIP", event.register_ip.as_ref())]);
@@ -106,13 +118,17 @@ impl Xml {
         self.empty(name, &attributes);
     }
 
-    fn open(&mut self, name: &str, attributes: &[(&str, Option<&Text>)]) {
+    /// Opens an element that holds elements.
+    pub(super) fn open(&mut self, name: &str, attributes: &[(&str, Option<&Text>)]) {
+        self.indent();
         self.tag(name, attributes);
         self.out.push_str(">\n");
+        self.depth += 1;
     }
 
-    fn empty(&mut self, name: &str, attributes: &[(&str, Option<&Text>)]) {
-        self.out.push_str("  ");
+    /// An element without content; absent attributes are left out.
+    pub(super) fn empty(&mut self, name: &str, attributes: &[(&str, Option<&Text>)]) {
+        self.indent();
         self.tag(name, attributes);
         self.out.push_str(" />\n");
     }
@@ -124,19 +140,33 @@ impl Xml {
         }
     }
 
-    fn leaf(&mut self, name: &str, text: Option<&Text>) {
+    /// An element that holds text, unless the text is absent.
+    pub(super) fn leaf(&mut self, name: &str, text: Option<&Text>) {
         let Some(text) = text else { return };
-        self.out.push_str("  <");
-        self.out.push_str(name);
+        self.indent();
+        self.tag(name, &[]);
         self.out.push('>');
         self.text(text);
-        self.close(name);
+        self.end(name);
     }
 
-    fn close(&mut self, name: &str) {
+    /// Closes the element that was opened last.
+    pub(super) fn close(&mut self, name: &str) {
+        self.depth = self.depth.saturating_sub(1);
+        self.indent();
+        self.end(name);
+    }
+
+    fn end(&mut self, name: &str) {
         self.out.push_str("</");
         self.out.push_str(name);
         self.out.push_str(">\n");
+    }
+
+    fn indent(&mut self) {
+        for _ in 0..self.depth {
+            self.out.push_str("  ");
+        }
     }
 
     fn tag(&mut self, name: &str, attributes: &[(&str, Option<&Text>)]) {
