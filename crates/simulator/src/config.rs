@@ -1,6 +1,6 @@
 //! What a fleet is and does: every option of `switchroom sim`, with its default.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -236,8 +236,9 @@ pub struct FleetConfig {
     pub calls_per_minute: f64,
     /// Where reports go: `http://host:port`, perhaps with a path in front of `/sim-1`.
     pub report_to: String,
-    /// The address of the first device's command endpoint. Held for it; nothing listens there yet.
-    pub listen: SocketAddr,
+    /// The address of the first device's command endpoint, the others' follow on the next ports; port 0:
+    /// any free one for each. `None`: none. Only an OM has one.
+    pub listen: Option<SocketAddr>,
     /// Where the truth is told and faults are taken; `None`: nowhere.
     pub admin: Option<SocketAddr>,
     /// The same seed makes the same calls.
@@ -280,6 +281,17 @@ pub struct FleetConfig {
     pub boot_reports: bool,
     /// How often a phone of each device goes off line, on average; `None`: never.
     pub phones_fail_every: Option<Duration>,
+    /// `FT_API_1` of every trunk: 0x07, 0x17 (INVITE), 0x27 (INCOMING) or 0x37 (both). Then a real
+    /// application decides; `None`: the trunks differ, and a pretended application decides.
+    pub trunk_api: Option<u8>,
+    /// What commands are signed with (`API_PASSWORD`); `None`: they need not be.
+    pub api_password: Option<String>,
+    /// Who may give commands without a signature; none named and no password: everybody.
+    pub allowed_ips: Vec<IpAddr>,
+    /// The administrator's password of the web interface.
+    pub web_password: String,
+    /// The software's version, which decides what it knows.
+    pub firmware: String,
 }
 
 impl Default for FleetConfig {
@@ -291,7 +303,7 @@ impl Default for FleetConfig {
             trunks: 4,
             calls_per_minute: 60.0,
             report_to: "http://127.0.0.1:8989".to_owned(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            listen: None,
             admin: None,
             seed: 42,
             talk: Duration::from_secs(5),
@@ -313,6 +325,11 @@ impl Default for FleetConfig {
             with_mac: false,
             boot_reports: true,
             phones_fail_every: Some(Duration::from_secs(45)),
+            trunk_api: None,
+            api_password: None,
+            allowed_ips: Vec::new(),
+            web_password: "admin".to_owned(),
+            firmware: "Rev 2.1.5.124".to_owned(),
         }
     }
 }
@@ -336,6 +353,19 @@ impl FleetConfig {
         ensure!((1..=4096).contains(&self.wire_ids), "wire ids run to 1 at least and 4096 at most");
         ensure!(self.groups == 0 || self.group_members >= 1, "a group needs at least one member");
         ensure!(self.utc_offset_seconds.abs() <= 14 * 3600, "the UTC offset is at most 14 hours");
+        if let Some(api) = self.trunk_api {
+            ensure!(
+                matches!(api, 0x00 | 0x07 | 0x17 | 0x27 | 0x37),
+                "{api:#04x} is no API switch: use 0x00, 0x07, 0x17, 0x27 or 0x37"
+            );
+        }
+        if let Some(password) = &self.api_password {
+            ensure!(
+                (1..=16).contains(&password.len())
+                    && password.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+                "an API password has 1 to 16 letters and digits"
+            );
+        }
         self.faults.check()
     }
 }

@@ -15,6 +15,9 @@
 //!    answered 200, the others never do.
 //! 5. **It is counted**: every report was sent, or dropped, or is still pending.
 //!
+//! An OM also takes commands (`om/`, and `fleet/commands.rs` for their HTTP): they act on the same
+//! state machines, and are answered in the words of the vendor's document.
+//!
 //! The [`Truth`] is read from the state machines of step 1, never from reports, and is told on the
 //! admin port and by [`Fleet::truth`]. [`Fleet`] runs all of it; [`script`](fn@script) runs the
 //! first two steps alone, as fast as they go, for benchmarks.
@@ -38,10 +41,13 @@ mod dialect;
 mod dice;
 mod engine;
 mod fleet;
+mod om;
 mod script;
 
 pub use config::{Close, Connection, Dialect, Faults, FleetConfig, Method, Mix};
 pub use dialect::{Content, Report};
-pub use engine::{CallTruth, DeviceTruth, Direction, Emission, Engine, LegTruth, Truth};
-pub use fleet::{DeviceAction, Fleet};
+pub use engine::{
+    AcceptTruth, CallTruth, DeviceTruth, Direction, Emission, Engine, LegTruth, MenuTruth, Truth,
+};
+pub use fleet::{CommandFault, DeviceAction, DeviceFault, Fleet};
 pub use script::{Requests, script};

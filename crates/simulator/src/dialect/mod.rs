@@ -3,7 +3,7 @@
 //! the code that reads such reports: both were made from the vendors' documents and from captured
 //! traffic, so that each checks the other.
 
-mod om;
+pub(crate) mod om;
 #[cfg(test)]
 mod tests;
 mod yeastar;
@@ -78,6 +78,13 @@ impl Voice {
             Dialect::Om => Self::Om(Om::new(config, index)),
             Dialect::Yeastar => Self::Yeastar(Yeastar::new(index)),
             Dialect::Zycoo => Self::Zycoo(Zycoo::new(index)),
+        }
+    }
+
+    /// Heeds the device's system parameters; only an OM has any.
+    pub(crate) fn configure(&mut self, mac: bool, password: &str, quiet: bool, records: bool) {
+        if let Self::Om(om) = self {
+            om.configure(mac, password, quiet, records);
         }
     }
 

@@ -13,6 +13,12 @@ use crate::engine::wire::Wire;
 pub(crate) struct Om {
     /// Sent as `<MAC>` when the device is set so.
     mac: Option<String>,
+    index: usize,
+    /// Signs every report; empty: none is.
+    password: String,
+    /// Says nothing of the line of a telephone that a command has rung.
+    quiet: bool,
+    records: bool,
     /// Old firmware says nothing of the tone that a visitor hears.
     alerts_visitors: bool,
     /// Old firmware writes a blank into `"RING "` between extensions.
@@ -24,11 +30,12 @@ pub(crate) struct Om {
 
 impl Om {
     pub(crate) fn new(config: &FleetConfig, index: usize) -> Self {
-        let mac = || {
-            format!("00:0E:A9:{:02X}:{:02X}:{:02X}", (index >> 16) & 0xFF, (index >> 8) & 0xFF, index & 0xFF)
-        };
         Self {
-            mac: config.with_mac.then(mac),
+            mac: config.with_mac.then(|| mac(index)),
+            index,
+            password: String::new(),
+            quiet: false,
+            records: true,
             alerts_visitors: index % 3 != 2,
             blank_after_ring: index % 4 == 3,
             short_when_full: index % 2 == 1,
@@ -36,7 +43,39 @@ impl Om {
         }
     }
 
+    /// What the system parameters say of reports.
+    pub(crate) fn configure(&mut self, with_mac: bool, password: &str, quiet: bool, records: bool) {
+        self.mac = with_mac.then(|| mac(self.index));
+        password.clone_into(&mut self.password);
+        self.quiet = quiet;
+        self.records = records;
+    }
+
     pub(crate) fn report(&self, frame: &Frame<'_>, happening: &Happening<'_>, out: &mut dyn FnMut(Report)) {
+        if self.password.is_empty() {
+            self.write(frame, happening, out);
+        } else {
+            self.write(frame, happening, &mut |report| out(self.signed(frame, report)));
+        }
+    }
+
+    /// The signature is a root of its own, behind the report's.
+    fn signed(&self, frame: &Frame<'_>, mut report: Report) -> Report {
+        let content = report.body.iter().fold(frame.millis, |sum, &byte| {
+            sum.rotate_left(5).wrapping_mul(31).wrapping_add(u64::from(byte))
+        });
+        let (nonce, timestamp) = (format!("{:08X}", content as u32), frame.local.unix.to_string());
+        let signature = crate::om::signature(&[&self.password, &nonce, &timestamp]);
+        let mut xml = String::from("<Auth>\n");
+        element(&mut xml, "nonce", &nonce);
+        element(&mut xml, "timestamp", &timestamp);
+        element(&mut xml, "signature", &signature);
+        xml.push_str("</Auth>\n");
+        report.body.extend_from_slice(xml.as_bytes());
+        report
+    }
+
+    fn write(&self, frame: &Frame<'_>, happening: &Happening<'_>, out: &mut dyn FnMut(Report)) {
         use Happening as H;
         let mut event = |kind, body: String| out(self.event(kind, kind, &body));
         match happening {
@@ -52,7 +91,12 @@ impl Om {
             H::WentOnHook { extension } => event("IDLE", ext(extension)),
             H::Invited { visitor } => event("INVITE", at_the_door(visitor)),
             H::CameIn { visitor } => event("INCOMING", at_the_door(visitor)),
-            H::Rings { extension, caller } => self.rings(extension, *caller, out),
+            H::Rings { extension, caller } => {
+                let quiet = self.quiet && frame.call.is_some_and(|call| call.order.commanded);
+                self.rings(extension, *caller, quiet, out);
+            }
+            H::RingsToCall { extension, with } => self.rings_to_call(extension, *with, out),
+            H::PicksUp { extension, with } => event("ANSWER", ext(extension) + &caller_to_be(*with)),
             H::Answers { extension, caller } => {
                 event("ANSWER", ext(extension) + &party(*caller));
                 if let Party::Extension(_) = caller {
@@ -80,22 +124,31 @@ impl Om {
             H::Released { first, second, recording } => event("BYE", released(*first, *second, *recording)),
             H::TrunkReleased { outer } => event("BYE", wire("outer", outer)),
             H::Failed { caller, called, code } => event("FAILED", failed(caller, *called, *code)),
-            H::LegRecord(record) => out(self.record(frame, record)),
+            H::LegRecord(record) if self.records => out(self.record(frame, record)),
+            H::LegRecord(_) => {}
             // A transfer shows in what the parties do next; menus and whole calls are not reported.
             H::LineDials { .. } | H::Transferred { .. } | H::MenuLeft { .. } | H::CallRecord(_) => {}
         }
     }
 
     /// RING, then BUSY (an extension that rings is no longer idle), then what the caller hears.
-    fn rings(&self, extension: &str, caller: Party<'_>, out: &mut dyn FnMut(Report)) {
+    fn rings(&self, extension: &str, caller: Party<'_>, quiet: bool, out: &mut dyn FnMut(Report)) {
         let inside = matches!(caller, Party::Extension(_));
         let attribute = if inside && self.blank_after_ring { "RING " } else { "RING" };
         out(self.event("RING", attribute, &(ext(extension) + &party(caller))));
-        out(self.event("BUSY", "BUSY", &ext(extension)));
+        if !quiet {
+            out(self.event("BUSY", "BUSY", &ext(extension)));
+        }
         let told = inside || matches!(caller, Party::Visitor(_)) && self.alerts_visitors;
         if told {
             out(self.event("ALERT", "ALERT", &(party(caller) + &ext(extension))));
         }
+    }
+
+    /// It is rung for a call of its own: whom it will talk to is told if that one rings already.
+    fn rings_to_call(&self, extension: &str, with: Option<Party<'_>>, out: &mut dyn FnMut(Report)) {
+        out(self.event("RING", "RING", &(ext(extension) + &caller_to_be(with))));
+        out(self.event("BUSY", "BUSY", &ext(extension)));
     }
 
     fn event(&self, kind: &'static str, attribute: &str, body: &str) -> Report {
@@ -143,12 +196,17 @@ impl Om {
     }
 }
 
-fn element(xml: &mut String, name: &str, text: &str) {
+/// A device's own address on its network.
+pub(crate) fn mac(index: usize) -> String {
+    format!("00:0E:A9:{:02X}:{:02X}:{:02X}", (index >> 16) & 0xFF, (index >> 8) & 0xFF, index & 0xFF)
+}
+
+pub(crate) fn element(xml: &mut String, name: &str, text: &str) {
     let _ = writeln!(xml, "  <{name}>{}</{name}>", escaped(text));
 }
 
 /// Numbers come from outside, so they are escaped like any other text.
-fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains(['<', '>', '&', '"']) {
         let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         text.replace('"', "&quot;").into()
@@ -157,7 +215,7 @@ fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-fn ext(number: &str) -> String {
+pub(crate) fn ext(number: &str) -> String {
     format!("  <ext id=\"{}\" />\n", escaped(number))
 }
 
@@ -179,7 +237,7 @@ fn wire_attributes(kind: &str, wire: &Wire, to: &str) -> String {
     }
 }
 
-fn wire(kind: &str, wire: &Wire) -> String {
+pub(crate) fn wire(kind: &str, wire: &Wire) -> String {
     format!("  <{} />\n", wire_attributes(kind, wire, &wire.to))
 }
 
@@ -192,6 +250,11 @@ fn party(party: Party<'_>) -> String {
         // The vendor names a group as an extension here, lest it be taken for an API group.
         Party::Group(group) => format!("  <ext id=\"{group}\" />\n"),
     }
+}
+
+/// Nobody is there yet: the document names an empty visitor.
+fn caller_to_be(with: Option<Party<'_>>) -> String {
+    with.map_or_else(|| "  <visitor from=\"\" />\n".to_owned(), party)
 }
 
 fn at_the_door(visitor: &Wire) -> String {

@@ -86,6 +86,8 @@ impl Yeastar {
             H::SentOut { .. }
             | H::LineDials { .. }
             | H::Diverted { .. }
+            | H::RingsToCall { .. }
+            | H::PicksUp { .. }
             | H::Queued { .. }
             | H::MenuLeft { .. }
             | H::TrunkReleased { .. }

@@ -34,6 +34,8 @@ pub(crate) enum Stage {
     /// In one extension's queue, where an application put it: no report tells.
     WaitingFor(usize),
     InMenu,
+    /// The extension that a command has call somebody rings first.
+    CallerRings,
     Dialing,
     /// `callee` rings, or the last of the outer parties does.
     Ringing,
@@ -93,6 +95,40 @@ impl Plan {
     }
 }
 
+/// What happens once the extension that a command has call somebody has picked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The other extension is rung.
+    Deliver,
+    /// The outside number is dialled.
+    Dial,
+    /// The other side rings already.
+    WaitForAnswer,
+}
+
+/// What a command adds to a call; the calls that the device makes by itself have none of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Order {
+    /// A command placed or moved it: nobody else's telephone will do.
+    pub(crate) commanded: bool,
+    /// Every ringing is one that the command caused. Off once a group hunts by itself.
+    pub(crate) rings_counted: bool,
+    /// The caller has yet to be rung, or rings.
+    pub(crate) then: Option<Then>,
+    /// The extension whose talk it listens to.
+    pub(crate) watches: Option<usize>,
+    /// The watcher takes part.
+    pub(crate) barges_in: bool,
+    /// The first outer party is the one that the others are called for.
+    pub(crate) outer_leads: bool,
+    /// An extension has put it on hold.
+    pub(crate) held: bool,
+    /// A menu is to play what the command named, once.
+    pub(crate) announces: bool,
+    /// The caller stays in the menu although it has nothing more to type.
+    pub(crate) lingers: bool,
+}
+
 /// What happened in the menu so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InMenu {
@@ -149,6 +185,7 @@ pub(crate) struct Call {
     pub(crate) stands: bool,
     /// Its timers are frozen.
     pub(crate) frozen: bool,
+    pub(crate) order: Order,
 }
 
 impl Call {
@@ -193,6 +230,7 @@ impl Call {
             outcome: Outcome::NoAnswer,
             stands: false,
             frozen: false,
+            order: Order::default(),
         }
     }
 

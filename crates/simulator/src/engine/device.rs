@@ -7,10 +7,12 @@ use super::Emission;
 use super::call::{Call, Direction, Plan};
 use super::clock::{Clock, Wake};
 use super::happening::Happening;
+use super::making::{extensions, groups, habits, trunks};
 use super::wire::{Channel, IdPool, Wire};
 use crate::config::{Dialect, FleetConfig};
 use crate::dialect::{Frame, Voice};
 use crate::dice::Dice;
+use crate::om::Desk;
 
 /// What a telephone is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +37,25 @@ impl Phone {
 #[derive(Debug)]
 pub(crate) struct Extension {
     pub(crate) number: Arc<str>,
+    /// The number it has if no command gives it another.
+    pub(crate) own_number: Arc<str>,
     pub(crate) ip: bool,
     pub(crate) phone: Phone,
     pub(crate) call: Option<u64>,
+    /// The call that it has put on hold.
+    pub(crate) held: Option<u64>,
+    /// The held call and the other one are joined.
+    pub(crate) conference: bool,
+    pub(crate) muted: bool,
+    /// What was assigned to it by commands.
+    pub(crate) assigned: BTreeMap<&'static str, String>,
+}
+
+impl Extension {
+    /// Takes no calls.
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        self.assigned.get("No_Disturb").is_some_and(|set| set == "on")
+    }
 }
 
 #[derive(Debug)]
@@ -48,12 +66,21 @@ pub(crate) struct Trunk {
     pub(crate) asks_before: bool,
     /// Control after the answer: INCOMING.
     pub(crate) asks_after: bool,
+    /// A real application decides, no pretended one.
+    pub(crate) controlled: bool,
     /// The line tells when the far end answers.
     pub(crate) reversal: bool,
     /// The API switch is off.
     pub(crate) bare: bool,
     pub(crate) lines: usize,
     pub(crate) active: usize,
+}
+
+impl Trunk {
+    /// The line tells nothing of the far end: it counts as answered once it is dialled.
+    pub(crate) fn is_blind(&self) -> bool {
+        !self.ip && !self.reversal
+    }
 }
 
 #[derive(Debug)]
@@ -64,6 +91,13 @@ pub(crate) struct Group {
     pub(crate) queue: u32,
     pub(crate) members: Vec<usize>,
     pub(crate) waiting: VecDeque<u64>,
+    /// The members it has by the device's own configuration; none: commands have made the group,
+    /// and nothing is reported of its queue.
+    pub(crate) own: Option<Vec<usize>>,
+    pub(crate) voicefile: String,
+    pub(crate) distribution: String,
+    /// Who was rung last, by place in the list.
+    pub(crate) last: usize,
 }
 
 /// How this device's firmware differs from the others'.
@@ -107,6 +141,8 @@ pub(crate) struct Device {
     pub(crate) boot: u32,
     pub(crate) up: bool,
     pub(crate) paused: bool,
+    /// What commands have set and done, and what the device demands of them.
+    pub(crate) om: Desk,
 }
 
 impl Device {
@@ -136,6 +172,7 @@ impl Device {
             boot: 0,
             up: true,
             paused: false,
+            om: Desk::new(config, index),
         }
     }
 
@@ -165,11 +202,6 @@ impl Device {
         }
     }
 
-    fn online(&self, index: usize) -> Happening<'_> {
-        let address = [10, 129, (index / 250) as u8, (index % 250 + 1) as u8];
-        Happening::PhoneOnline { extension: &self.extensions[index].number, address }
-    }
-
     /// Everything the device knew of calls is gone at once, without a report.
     pub(crate) fn reboot(&mut self, clock: &mut Clock) {
         self.calls.clear();
@@ -182,6 +214,9 @@ impl Device {
         for extension in &mut self.extensions {
             extension.call = None;
             extension.phone = Phone::Idle;
+            extension.held = None;
+            extension.conference = false;
+            extension.muted = false;
         }
         for trunk in &mut self.trunks {
             trunk.active = 0;
@@ -189,6 +224,7 @@ impl Device {
         for group in &mut self.groups {
             group.waiting.clear();
         }
+        self.forget_assigned();
         clock.wake(self.index, 2000, Wake::Booted { boot: self.boot });
     }
 
@@ -231,62 +267,6 @@ impl Device {
             let trunk = self.dice.below(self.trunks.len() as u64) as usize;
             self.emit(clock, None, &Happening::ConfigChanged { trunk: &self.trunks[trunk].number });
         }
-    }
-
-    fn set_phone_timer(&mut self, clock: &mut Clock) {
-        if let Some(interval) = self.habits.phones_fail_ms {
-            let next = self.dice.around(interval).max(1);
-            clock.wake(self.index, next, Wake::PhoneFails);
-        }
-    }
-
-    /// One idle IP phone goes off line, and now and then all members of a group, whom somebody
-    /// then calls in vain.
-    fn phone_fails(&mut self, clock: &mut Clock) {
-        self.set_phone_timer(clock);
-        if self.paused || !self.up {
-            return;
-        }
-        if self.habits.mix.queued > 0 && self.dice.chance(0.3) {
-            let group = self.dice.below(self.groups.len() as u64) as usize;
-            let members = self.groups.get(group).map(|group| group.members.clone()).unwrap_or_default();
-            let all_idle = members.iter().all(|&member| self.can_fail(member));
-            if all_idle && !members.is_empty() {
-                members.iter().for_each(|&member| self.take_off_line(clock, member));
-                self.debt += 1;
-                clock.wake(self.index, 1000, Wake::Rush { group });
-            }
-        } else {
-            let phone = self.dice.below(self.extensions.len() as u64) as usize;
-            if self.can_fail(phone) {
-                self.take_off_line(clock, phone);
-            }
-        }
-    }
-
-    fn can_fail(&self, index: usize) -> bool {
-        let extension = &self.extensions[index];
-        extension.ip && extension.phone == Phone::Idle && !self.reserved(index)
-    }
-
-    fn take_off_line(&mut self, clock: &mut Clock, index: usize) {
-        self.extensions[index].phone = Phone::Offline;
-        self.emit(clock, None, &Happening::PhoneOffline { extension: &self.extensions[index].number });
-        let back = self.dice.around(15_000);
-        clock.wake(self.index, back, Wake::PhoneReturns { extension: index, boot: self.boot });
-    }
-
-    fn phone_returns(&mut self, clock: &mut Clock, index: usize) {
-        if self.extensions[index].phone != Phone::Offline {
-            return;
-        }
-        if self.paused {
-            clock.wake(self.index, 1000, Wake::PhoneReturns { extension: index, boot: self.boot });
-            return;
-        }
-        self.extensions[index].phone = Phone::Idle;
-        self.emit(clock, None, &self.online(index));
-        self.offer_soon(clock, index);
     }
 
     fn hang_up_tone(&mut self, clock: &mut Clock, index: usize) {
@@ -363,85 +343,13 @@ impl Device {
             || self.waiter_for(index).is_some()
     }
 
+    /// Idle, and willing to ring.
+    pub(crate) fn takes_calls(&self, index: usize) -> bool {
+        self.is_idle(index) && !self.extensions[index].is_undisturbed()
+    }
+
     pub(crate) fn is_idle(&self, index: usize) -> bool {
-        self.extensions[index].phone == Phone::Idle
+        let extension = &self.extensions[index];
+        extension.phone == Phone::Idle && extension.call.is_none()
     }
-}
-
-fn habits(config: &FleetConfig, index: usize) -> Habits {
-    let talk_ms = config.talk.as_millis().clamp(1, 86_400_000) as u64;
-    let per_minute = config.calls_per_minute / config.devices.max(1) as f64;
-    let arrival_ms = (per_minute > 0.0).then(|| ((60_000.0 / per_minute) as u64).max(1));
-    Habits {
-        hex_callids: index.is_multiple_of(2),
-        records_calls: index % 5 != 4,
-        attendant_cdrs: config.attendant_cdrs,
-        decision_ms: if config.dialect == Dialect::Yeastar { 10_000 } else { 5000 },
-        talk_ms,
-        ring_ms: talk_ms.min(3000),
-        queue_capacity: config.queue_capacity.max(1),
-        arrival_ms,
-        phones_fail_ms: config.phones_fail_every.map(|every| every.as_millis().max(1) as u64),
-        menus: config.menus,
-        mix: config.mix,
-    }
-}
-
-/// Numbers from 200 as in the vendor's manual, longer ones if there are too many for that. Every
-/// fourth telephone is analog.
-fn extensions(count: usize) -> Vec<Extension> {
-    let first = [200, 2000, 20_000].into_iter().find(|first| count <= first * 4).unwrap_or(200_000);
-    (0..count)
-        .map(|index| Extension {
-            number: (first + index).to_string().into(),
-            ip: index % 4 != 0,
-            phone: Phone::Idle,
-            call: None,
-        })
-        .collect()
-}
-
-fn trunks(config: &FleetConfig) -> Vec<Trunk> {
-    let ip_trunks = config.trunks.div_ceil(2);
-    (0..config.trunks)
-        .map(|index| {
-            let ip = index < ip_trunks;
-            let number = if ip {
-                (888 + index).to_string()
-            } else {
-                format!("0216120{:04}", 8234 + index - ip_trunks)
-            };
-            Trunk {
-                number: number.into(),
-                ip,
-                asks_before: index % 4 >= 2,
-                asks_after: matches!(index % 4, 0 | 3),
-                reversal: (index - index.min(ip_trunks)) % 2 == 1,
-                bare: config.bare_trunk && index > 0 && index + 1 == config.trunks,
-                lines: if ip { 30 } else { 1 },
-                active: 0,
-            }
-        })
-        .collect()
-}
-
-/// Members are IP phones from the end of the list: a group that may go off line as a whole must
-/// have no analog one.
-fn groups(config: &FleetConfig, extensions: &[Extension]) -> Vec<Group> {
-    let phones: Vec<usize> = (0..extensions.len()).rev().filter(|&index| extensions[index].ip).collect();
-    let size = config.group_members.min(phones.len() / (config.groups + 1));
-    if size == 0 {
-        return Vec::new();
-    }
-    phones
-        .chunks_exact(size)
-        .take(config.groups)
-        .zip(1..)
-        .map(|(members, number)| Group {
-            number,
-            queue: number + 5,
-            members: members.to_vec(),
-            waiting: VecDeque::new(),
-        })
-        .collect()
 }

@@ -18,8 +18,8 @@ impl Device {
             self.menu_is_over(clock, call, menu);
         }
         // Records come before or after the telephones are told to be free; both were seen.
-        let freed: Vec<usize> = call.callee.into_iter().chain(call.caller).collect();
-        freed.iter().for_each(|&extension| self.free(extension));
+        let phones = call.callee.into_iter().chain(call.caller);
+        let freed: Vec<usize> = phones.filter(|&phone| self.lets_go(clock, phone, call.id)).collect();
         if self.dice.chance(0.5) {
             self.say_free(clock, call, &freed);
             self.write_records(clock, call);
@@ -34,6 +34,7 @@ impl Device {
             self.trunks[trunk].active = self.trunks[trunk].active.saturating_sub(1);
         }
         freed.iter().for_each(|&extension| self.offer_soon(clock, extension));
+        self.end_watchers(clock, call);
         false
     }
 
@@ -79,7 +80,9 @@ impl Device {
     fn other_party<'a>(&'a self, call: &'a Call) -> Option<Party<'a>> {
         if let Some(callee) = call.callee {
             Some(Party::Extension(&self.extensions[callee].number))
-        } else if let Some(outer) = call.outers.last() {
+        } else if let Some(outer) =
+            call.outers.get(usize::from(call.order.outer_leads)..).and_then(<[_]>::last)
+        {
             Some(Party::Outer(outer))
         } else if let Some(group) = call.group {
             Some(Party::Group(self.groups[group].number))

@@ -55,6 +55,16 @@ pub(crate) enum Happening<'a> {
         extension: &'a str,
         caller: Party<'a>,
     },
+    /// An extension rings because a command has it call; `with` rings already.
+    RingsToCall {
+        extension: &'a str,
+        with: Option<Party<'a>>,
+    },
+    /// It picks up, and what it wants to call is called.
+    PicksUp {
+        extension: &'a str,
+        with: Option<Party<'a>>,
+    },
     /// A ringing extension answers.
     Answers {
         extension: &'a str,

@@ -30,7 +30,8 @@ impl Device {
         menu.steps -= 1;
         menu.told = true;
         call.menu = Some(menu);
-        let typed = self.typed();
+        let typed = if std::mem::take(&mut call.order.announces) { None } else { self.typed() };
+        let typed = typed.map(|typed| self.om.reported(menu.menu, typed));
         if let Some(typed) = &typed {
             typed.clone_into(&mut call.digits);
         }
@@ -60,7 +61,7 @@ impl Device {
     }
 
     /// Who is in the menu.
-    fn menu_party<'a>(&'a self, call: &'a Call) -> Option<Party<'a>> {
+    pub(crate) fn menu_party<'a>(&'a self, call: &'a Call) -> Option<Party<'a>> {
         if let Some(visitor) = &call.visitor {
             Some(Party::Visitor(visitor))
         } else if let Some(outer) = call.outers.last() {
@@ -70,8 +71,22 @@ impl Device {
         }
     }
 
+    /// Whom a command has brought here waits for the next one for a while.
+    fn linger(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
+        if call.order.lingers {
+            return self.end(clock, call, Outcome::NoAnswer);
+        }
+        call.order.lingers = true;
+        let patience = self.dice.around(self.habits.talk_ms * 3).max(1);
+        self.after(clock, call, patience);
+        true
+    }
+
     /// A caller goes on to an extension half of the time; everybody else hangs up.
     fn leave_menu(&mut self, clock: &mut Clock, call: &mut Call, menu: InMenu) -> bool {
+        if call.order.commanded {
+            return self.linger(clock, call);
+        }
         let next =
             if call.visitor.is_some() && self.dice.chance(0.5) { self.free_extension(None) } else { None };
         let Some(extension) = next else { return self.end(clock, call, Outcome::NoAnswer) };

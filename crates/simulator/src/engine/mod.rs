@@ -7,13 +7,16 @@
 //! read from the state machines, never from the reports.
 
 pub(crate) mod call;
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod device;
 mod ending;
 mod failing;
 pub(crate) mod happening;
+mod making;
 mod menu;
+pub(crate) mod ordered;
 mod outside;
+mod phones;
 mod placing;
 mod progress;
 mod queue;
@@ -32,7 +35,7 @@ use clock::Clock;
 pub(crate) use clock::{Local, Zone};
 use device::Device;
 pub(crate) use happening::Happening;
-pub use truth::{CallTruth, DeviceTruth, LegTruth, Truth};
+pub use truth::{AcceptTruth, CallTruth, DeviceTruth, LegTruth, MenuTruth, Truth};
 
 use crate::config::FleetConfig;
 use crate::dialect::Report;
@@ -134,6 +137,37 @@ impl Engine {
         } else {
             bail!("trunk {to_trunk} of {} has no free line: try again later", device.name)
         }
+    }
+
+    /// Gives a device a command of its vendor's interface: the answer's body.
+    pub(crate) fn command(&mut self, device: usize, request: &crate::om::Request<'_>) -> Option<String> {
+        let device = self.devices.get_mut(device).filter(|device| device.up)?;
+        Some(device.command(&mut self.clock, request))
+    }
+
+    /// Asks or sets system parameters of a device.
+    pub(crate) fn web(&mut self, device: usize, query: &str) -> Option<String> {
+        Some(self.devices.get_mut(device).filter(|device| device.up)?.web(&mut self.clock, query))
+    }
+
+    /// Whether a device is set to POST its reports.
+    pub(crate) fn posts(&self, device: usize) -> bool {
+        self.devices.get(device).is_some_and(Device::posts)
+    }
+
+    /// Whether a device has booted.
+    pub(crate) fn is_up(&self, device: usize) -> bool {
+        self.devices.get(device).is_some_and(|device| device.up)
+    }
+
+    /// Sets `FT_API_1` of all trunks of a device.
+    pub fn set_trunk_api(&mut self, device: usize, api: u8) -> anyhow::Result<()> {
+        if !matches!(api, 0x00 | 0x07 | 0x17 | 0x27 | 0x37) {
+            bail!("{api:#04x} is no API switch: use 0x00, 0x07, 0x17, 0x27 or 0x37");
+        }
+        let device = self.devices.get_mut(device).context("there is no such device")?;
+        (0..device.trunks.len()).for_each(|trunk| device.set_trunk_api(trunk, api));
+        Ok(())
     }
 
     /// How many devices there are.

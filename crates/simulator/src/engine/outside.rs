@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Happening;
-use super::call::{Call, Direction, Plan, Stage, Target};
+use super::call::{Call, Direction, Plan, Stage, Target, Then};
 use super::clock::Clock;
 use super::device::{Device, Phone};
 use super::happening::{Outcome, Party};
@@ -18,11 +18,12 @@ impl Device {
         trunk: usize,
         to: Arc<str>,
         plan: Plan,
-    ) {
+    ) -> Option<u64> {
         let callid = self.next_callid();
         let from: Arc<str> = caller.map_or_else(|| "".into(), |index| self.extensions[index].number.clone());
-        let Some(outer) = self.take_line(clock, trunk, &from, &to, callid) else { return };
+        let outer = self.take_line(clock, trunk, &from, &to, callid)?;
         let mut call = self.new_call(clock, Direction::Outbound, plan);
+        let id = call.id;
         call.to = Some(to);
         call.leg_callid = callid;
         call.outers.push(outer);
@@ -38,6 +39,7 @@ impl Device {
         let setup = self.dice.between(300, 1200);
         self.after(clock, &mut call, setup);
         self.keep(call, true);
+        Some(id)
     }
 
     /// The device calls `from`, then `to`, and joins them.
@@ -48,11 +50,12 @@ impl Device {
         from: Arc<str>,
         to: Arc<str>,
         plan: Plan,
-    ) {
+    ) -> Option<u64> {
         let callid = self.next_callid();
         let nobody: Arc<str> = "".into();
-        let Some(outer) = self.take_line(clock, trunk, &nobody, &from, callid) else { return };
+        let outer = self.take_line(clock, trunk, &nobody, &from, callid)?;
         let mut call = self.new_call(clock, Direction::Callback, plan);
+        let id = call.id;
         call.from = Some(from);
         call.to = Some(to);
         call.leg_callid = callid;
@@ -61,11 +64,16 @@ impl Device {
         let setup = self.dice.between(300, 1200);
         self.after(clock, &mut call, setup);
         self.keep(call, true);
+        Some(id)
     }
 
     /// Who an outer party is joined to.
     fn outer_caller<'a>(&'a self, call: &'a Call) -> Option<Party<'a>> {
-        if call.direction == Direction::Callback { None } else { self.originator(call) }
+        match call.direction {
+            Direction::Callback => None,
+            _ if call.order.outer_leads && call.outers.len() < 2 => None,
+            _ => self.originator(call),
+        }
     }
 
     /// The call was sent out: the far end rings. An analog line without reversal cannot tell, so
@@ -81,6 +89,9 @@ impl Device {
         if let (true, Some(caller), Some(outer)) = (analog && by_hand, call.caller, Self::last_outer(call)) {
             let caller = &self.extensions[caller].number;
             self.emit(clock, Some(call), &Happening::SentOut { outer, caller });
+        }
+        if call.order.then == Some(Then::WaitForAnswer) {
+            return self.ring_caller_back(clock, call, blind);
         }
         if blind {
             return self.outer_answers(clock, call);

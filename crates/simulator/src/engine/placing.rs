@@ -152,7 +152,7 @@ impl Device {
         plan.answered = !self.percent(mix.unanswered);
         plan.keys = self.dice.chance(0.1);
         let to = self.outside_number();
-        self.start_outbound(clock, Some(caller), trunk, to, plan);
+        let _placed = self.start_outbound(clock, Some(caller), trunk, to, plan);
     }
 
     fn place_internal(&mut self, clock: &mut Clock) {
@@ -166,7 +166,7 @@ impl Device {
         let mut plan = Plan::to(Target::Both);
         plan.answered = !self.percent(self.habits.mix.unanswered);
         let (from, to) = (self.outside_number(), self.outside_number());
-        self.start_callback(clock, first, from, to, plan);
+        let _placed = self.start_callback(clock, first, from, to, plan);
     }
 
     /// A menu is met by a caller, calls outside, or wakes somebody up.
@@ -180,7 +180,7 @@ impl Device {
             0 => {
                 let Some(trunk) = self.free_trunk(|trunk| !trunk.bare) else { return };
                 let to = self.outside_number();
-                self.start_outbound(clock, None, trunk, to, plan);
+                let _placed = self.start_outbound(clock, None, trunk, to, plan);
             }
             1 => {
                 let Some(extension) = self.free_extension(None) else { return };
@@ -258,6 +258,10 @@ impl Device {
             Some(Party::Visitor(visitor))
         } else if let Some(caller) = call.caller {
             Some(Party::Extension(&self.extensions[caller].number))
+        } else if let Some(watched) = call.order.watches {
+            Some(Party::Extension(&self.extensions[watched].number))
+        } else if call.order.outer_leads {
+            call.outers.first().map(Party::Outer)
         } else {
             call.menu.map(|menu| Party::Menu(menu.menu))
         }

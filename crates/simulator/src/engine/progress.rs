@@ -18,9 +18,10 @@ impl Device {
         let Some(mut call) = self.calls.remove(&id) else { return };
         let alive = match call.stage {
             Stage::Invited => self.let_in(clock, &mut call),
-            Stage::Incoming => self.deliver(clock, &mut call),
+            Stage::Incoming => self.nobody_decided(clock, &mut call),
             Stage::Queued | Stage::WaitingFor(_) => self.give_up_waiting(clock, &mut call),
             Stage::InMenu => self.step_in_menu(clock, &mut call),
+            Stage::CallerRings => self.caller_picks_up(clock, &mut call),
             Stage::Dialing => self.far_end_rings(clock, &mut call),
             Stage::Ringing => self.ringing_ends(clock, &mut call),
             Stage::Talking => self.talk_ends(clock, &mut call),
@@ -77,12 +78,16 @@ impl Device {
     /// The pretend application decides within a second or so; one time in ten it says nothing and
     /// the device goes on by itself.
     fn wait_for_application(&mut self, clock: &mut Clock, call: &mut Call) {
+        if call.trunks.first().is_some_and(|&trunk| self.trunks[trunk].controlled) {
+            self.after(clock, call, self.habits.decision_ms);
+            return;
+        }
         let silent = self.dice.chance(0.1);
         let thinking = self.dice.between(100, 1200);
         self.after(clock, call, if silent { self.habits.decision_ms } else { thinking });
     }
 
-    fn let_in(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
+    pub(crate) fn let_in(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
         let trunk = call.trunks.first().map(|&trunk| &self.trunks[trunk]);
         if trunk.is_some_and(|trunk| trunk.asks_after && !trunk.bare) {
             call.stage = Stage::Incoming;
@@ -98,9 +103,10 @@ impl Device {
 
     /// Brings the call to where it is meant to go.
     pub(crate) fn deliver(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
+        self.forward_as_assigned(call);
         self.choose_again(call);
         match call.plan.target {
-            Target::Extension(extension) if self.is_idle(extension) && !call.plan.busy => {
+            Target::Extension(extension) if self.takes_calls(extension) && !call.plan.busy => {
                 self.ring(clock, call, extension);
                 true
             }
@@ -121,7 +127,8 @@ impl Device {
     fn choose_again(&mut self, call: &mut Call) {
         if let Target::Extension(extension) = call.plan.target
             && !call.plan.busy
-            && !self.is_idle(extension)
+            && !call.order.commanded
+            && !self.takes_calls(extension)
             && let Some(other) = self.free_extension(call.caller)
         {
             call.plan.target = Target::Extension(other);
@@ -138,6 +145,7 @@ impl Device {
         if call.direction == Direction::Internal {
             call.to = Some(self.extensions[extension].number.clone());
         }
+        self.count_ring(call, extension);
         self.extensions[extension].phone = Phone::Ringing;
         self.extensions[extension].call = Some(call.id);
         if let Some(caller) = self.originator(call) {
@@ -168,7 +176,9 @@ impl Device {
     /// A telephone goes quiet although its caller is still there.
     pub(crate) fn stops_ringing(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) {
         call.callee = None;
-        self.free(extension);
+        if !self.lets_go(clock, extension, call.id) {
+            return;
+        }
         self.emit(
             clock,
             Some(call),
@@ -183,6 +193,10 @@ impl Device {
         if let Some(caller) = self.originator(call) {
             let number = &self.extensions[extension].number;
             self.emit(clock, Some(call), &Happening::Answers { extension: number, caller });
+        }
+        if call.order.watches.is_some() {
+            // Until the talk that it listens to is over.
+            return true;
         }
         if call.direction == Direction::Internal && call.menu.is_some() {
             let menu = call.menu.map_or(1, |menu| menu.menu);
@@ -249,7 +263,7 @@ impl Device {
     }
 
     /// An extension leaves a call that goes on without it; its record is written at once.
-    fn leave_call(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) {
+    pub(crate) fn leave_call(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) {
         self.record_inbound_leg(clock, call, extension);
         if let Some(caller) = self.originator(call) {
             let by = &self.extensions[extension].number;
@@ -290,8 +304,21 @@ impl Device {
         extension: usize,
         trunk: usize,
     ) -> bool {
-        let to = self.outside_number();
-        let from = self.extensions[extension].number.clone();
+        let assigned = self.forward_number(extension).map(Arc::from);
+        let to = assigned.unwrap_or_else(|| self.outside_number());
+        self.join_outside(clock, call, Some(extension), trunk, to)
+    }
+
+    /// The same to a given number.
+    pub(crate) fn join_outside(
+        &mut self,
+        clock: &mut Clock,
+        call: &mut Call,
+        extension: Option<usize>,
+        trunk: usize,
+        to: Arc<str>,
+    ) -> bool {
+        let from = extension.map_or_else(|| "".into(), |index| self.extensions[index].number.clone());
         // The vendor's sample shows both sides of such a pair with one callid.
         let callid = call.visitor.as_ref().map_or(call.leg_callid, |visitor| visitor.callid);
         let Some(outer) = self.take_line(clock, trunk, &from, &to, callid) else {
@@ -325,6 +352,7 @@ impl Device {
     pub(crate) fn free(&mut self, extension: usize) {
         self.extensions[extension].phone = Phone::Idle;
         self.extensions[extension].call = None;
+        self.extensions[extension].muted = false;
     }
 
     /// The outer party that is being called, or talked to.

@@ -38,13 +38,25 @@ impl Device {
     }
 
     fn free_member(&mut self, group: usize) -> Option<usize> {
-        let group = &self.groups[group];
-        let free = group.members.iter().copied().find(|&member| self.is_idle(member))?;
-        Some(free)
+        let of = &self.groups[group];
+        // What the device has by itself hunts in order; in turn is what commands ask for, or mean.
+        let in_turn = of.distribution == "circular" || of.own.is_none() && of.distribution.is_empty();
+        let count = of.members.len();
+        let from = if in_turn { of.last + 1 } else { 0 };
+        let place = (0..count)
+            .map(|step| (from + step) % count)
+            .find(|&place| self.takes_calls(of.members[place]))?;
+        let member = of.members[place];
+        self.groups[group].last = place;
+        Some(member)
     }
 
     fn say_queued(&self, clock: &mut Clock, call: &Call, count: usize, refused: Option<Refusal>) {
         let queue = call.group.and_then(|group| self.groups.get(group)).map_or(0, |group| group.queue);
+        // Of groups that commands have made, nothing is told.
+        if call.group.is_some_and(|group| self.groups[group].own.is_none()) {
+            return;
+        }
         if let Some(caller) = self.originator(call) {
             self.emit(clock, Some(call), &Happening::Queued { caller, queue, count, refused });
         }
@@ -54,8 +66,11 @@ impl Device {
     pub(crate) fn hunt_on(&mut self, clock: &mut Clock, call: &mut Call, member: usize) -> bool {
         self.stops_ringing(clock, call, member);
         let Some(index) = call.group else { return self.end(clock, call, Outcome::NoAnswer) };
-        let next =
-            self.groups[index].members.iter().copied().find(|&other| other != member && self.is_idle(other));
+        let next = self.groups[index]
+            .members
+            .iter()
+            .copied()
+            .find(|&other| other != member && self.takes_calls(other));
         match next {
             Some(next) => self.ring(clock, call, next),
             // Nobody else: the one who did not answer is asked again.
@@ -66,7 +81,7 @@ impl Device {
 
     /// An application has the call wait for one extension; no report says so.
     pub(crate) fn wait_for(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) -> bool {
-        if self.is_idle(extension) {
+        if self.takes_calls(extension) {
             self.ring(clock, call, extension);
             return true;
         }
@@ -92,7 +107,7 @@ impl Device {
 
     /// A free extension takes the first waiting call: it rings, and so the call leaves the queue.
     pub(crate) fn offer(&mut self, clock: &mut Clock, extension: usize) {
-        if !self.is_idle(extension) {
+        if !self.takes_calls(extension) {
             return;
         }
         let Some(id) = self.waiter_for(extension).or_else(|| self.first_in_queue(extension)) else { return };

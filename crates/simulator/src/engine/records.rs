@@ -126,7 +126,7 @@ impl Device {
 
     /// The trunk's record of a call that came in: `IN` for IP, `LO` for analog lines, none if the
     /// trunk's switch is off.
-    fn record_trunk_side(&mut self, clock: &mut Clock, call: &Call) {
+    pub(crate) fn record_trunk_side(&mut self, clock: &mut Clock, call: &Call) {
         let Some(visitor) = &call.visitor else { return };
         let (route, _) = self.route(visitor);
         if visitor.bare || (route == "XO" && self.habits.attendant_cdrs && call.talking_since.is_some()) {
@@ -190,9 +190,35 @@ impl Device {
         self.write(clock, call, draft);
     }
 
+    /// The record of an outside party that leaves a call which goes on.
+    pub(crate) fn record_dropped(&mut self, clock: &mut Clock, call: &Call, outer: &Wire, of: usize) {
+        let from = call.from.clone().unwrap_or_else(|| "".into());
+        if call.direction == Direction::Callback && of > 1 {
+            let to = call.to.clone().unwrap_or_else(|| "".into());
+            let draft = Draft {
+                kind: "CB",
+                route: self.route(outer).0,
+                from: &from,
+                to: &to,
+                trunk: &outer.trunk,
+                party: party("outer", outer),
+                callid: call.leg_callid,
+                started: call.started,
+                since: call.accepted,
+                recording: Some((&outer.trunk, &to, "_cg.wav")),
+            };
+            self.write(clock, call, draft);
+        } else {
+            self.record_outer(clock, call, outer, &from, call.leg_callid);
+        }
+    }
+
     fn records_outbound(&mut self, clock: &mut Clock, call: &Call) {
         let Some(outer) = call.outers.last() else { return };
         let from = call.from.clone().unwrap_or_else(|| "".into());
+        if let (true, Some(first)) = (call.outers.len() > 1, call.outers.first()) {
+            self.record_outer(clock, call, first, &from, first.callid);
+        }
         self.record_outer(clock, call, outer, &from, call.leg_callid);
     }
 

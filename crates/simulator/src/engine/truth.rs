@@ -48,6 +48,54 @@ pub struct DeviceTruth {
     pub plugged: bool,
     /// True: its command endpoint does not answer.
     pub hung: bool,
+    /// Commands that it has executed.
+    #[serde(default)]
+    pub commands: u64,
+    /// The same by kind: `Transfer.Connect`.
+    #[serde(default)]
+    pub commands_by_kind: BTreeMap<String, u64>,
+    /// How often a command made each telephone ring.
+    #[serde(default)]
+    pub rings: BTreeMap<String, u64>,
+    /// The Accept commands that named a caller.
+    #[serde(default)]
+    pub accepts: Vec<AcceptTruth>,
+    /// A group's number → its members' numbers, in order.
+    #[serde(default)]
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// A voice menu's number → what was assigned to it.
+    #[serde(default)]
+    pub menus: BTreeMap<String, MenuTruth>,
+    /// The extensions whose other side does not hear them.
+    #[serde(default)]
+    pub muted: Vec<String>,
+    /// An extension's number → what was assigned to it.
+    #[serde(default)]
+    pub settings: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// An Accept that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptTruth {
+    /// The caller's wire id.
+    pub visitor: u32,
+    /// When, in unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// A voice menu as it was assigned; empty where nothing was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MenuTruth {
+    /// What is played.
+    pub voicefile: String,
+    /// How often.
+    pub repeat: String,
+    /// How many keys are reported at once.
+    pub infolength: String,
+    /// The key that ends the typing.
+    pub exit: String,
+    /// Who is in it, by call: its own number or the caller's.
+    pub callers: Vec<String>,
 }
 
 /// One live call.
@@ -69,6 +117,15 @@ pub struct CallTruth {
     /// The extension it waits for, if an application has it wait: no report tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// The extension whose talk it listens to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watches: Option<String>,
+    /// It does not only listen: it takes part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub barges_in: bool,
+    /// An extension has put it on hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// Stays up until the fleet is resumed.
     pub standing: bool,
     /// Who is in it.
@@ -137,7 +194,65 @@ impl Device {
             reports_pending: 0,
             plugged: true,
             hung: false,
+            commands: self.om.done.commands.values().sum(),
+            commands_by_kind: self.om.done.commands.clone(),
+            rings: self.om.done.rings.clone(),
+            accepts: self
+                .om
+                .done
+                .accepts
+                .iter()
+                .map(|&(visitor, at_ms)| AcceptTruth { visitor, at_ms })
+                .collect(),
+            groups: self.group_truths(),
+            menus: self
+                .om
+                .menus
+                .iter()
+                .map(|(id, menu)| (id.to_string(), self.menu_truth(*id, menu)))
+                .collect(),
+            muted: self
+                .extensions
+                .iter()
+                .filter(|extension| extension.muted)
+                .map(|extension| extension.number.to_string())
+                .collect(),
+            settings: self.setting_truths(),
         }
+    }
+
+    fn group_truths(&self) -> BTreeMap<String, Vec<String>> {
+        let members = |members: &[usize]| {
+            members.iter().map(|&index| self.extensions[index].number.to_string()).collect()
+        };
+        self.groups.iter().map(|group| (group.number.to_string(), members(&group.members))).collect()
+    }
+
+    fn menu_truth(&self, id: u32, menu: &crate::om::Menu) -> MenuTruth {
+        let inside = self.calls.values().filter(|call| {
+            call.stage == Stage::InMenu && call.menu.is_some_and(|menu| u32::from(menu.menu) == id)
+        });
+        MenuTruth {
+            voicefile: menu.voicefile.clone(),
+            repeat: menu.repeat.clone(),
+            infolength: menu.infolength.clone(),
+            exit: menu.exit.clone(),
+            callers: inside
+                .filter_map(|call| call.from.as_deref().or(call.to.as_deref()))
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+
+    fn setting_truths(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let assigned = self.extensions.iter().filter(|extension| !extension.assigned.is_empty());
+        assigned
+            .map(|extension| {
+                let settings = &extension.assigned;
+                let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+                (extension.number.to_string(), settings.collect())
+            })
+            .collect()
     }
 
     fn call_truth(&self, call: &Call) -> CallTruth {
@@ -156,6 +271,9 @@ impl Device {
                 Stage::WaitingFor(extension) => Some(number(extension)),
                 _ => None,
             },
+            watches: call.order.watches.map(number),
+            barges_in: call.order.barges_in,
+            held: call.order.held,
             standing: call.frozen,
             legs: self.legs(call),
             visitor: call.visitor.as_ref().map(|visitor| visitor.id),
@@ -196,7 +314,7 @@ fn state(stage: Stage) -> &'static str {
         Stage::Incoming => "incoming",
         Stage::Queued | Stage::WaitingFor(_) => "queued",
         Stage::InMenu => "in_menu",
-        Stage::Dialing => "dialing",
+        Stage::Dialing | Stage::CallerRings => "dialing",
         Stage::Ringing => "ringing",
         Stage::Talking => "talking",
     }

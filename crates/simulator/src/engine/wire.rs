@@ -68,6 +68,11 @@ impl IdPool {
         self.used.remove(&id);
     }
 
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        self.used.len()
+    }
+
     /// As after a boot: nothing in use, counting from 1.
     pub(crate) fn reset(&mut self) {
         self.last = 0;

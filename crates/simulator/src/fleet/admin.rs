@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::debug;
 
 use super::DeviceAction;
+use super::faults::DeviceFault;
 use super::shared::Shared;
 use crate::config::Faults;
 
@@ -167,6 +168,7 @@ fn respond(shared: &Shared, request: &Request) -> (u16, Value) {
             (200, json!({ "status": "running" }))
         }
         ("POST", ["devices", device, "calls"]) => place_call(shared, device, &request.body),
+        ("POST", ["devices", device, "fault"]) => set_device_fault(shared, device, &request.body),
         ("POST", ["devices", device, action]) => act(shared, device, action),
         (_, ["truth" | "healthz" | "faults" | "pause" | "resume"] | ["devices", _, _]) => (
             405,
@@ -175,7 +177,7 @@ fn respond(shared: &Shared, request: &Request) -> (u16, Value) {
         _ => (
             404,
             json!({ "error": "no such path: use GET /truth, GET /healthz, POST /pause, /resume, /faults, \
-                              /devices/{device}/{reboot|hang|resume|unplug|plug|calls}" }),
+                              /devices/{device}/{reboot|hang|resume|unplug|plug|calls|fault}" }),
         ),
     }
 }
@@ -215,6 +217,17 @@ fn place_call(shared: &Shared, device: &str, body: &[u8]) -> (u16, Value) {
     }
 }
 
+fn set_device_fault(shared: &Shared, device: &str, body: &[u8]) -> (u16, Value) {
+    let fault = match DeviceFault::read(body) {
+        Ok(fault) => fault,
+        Err(error) => return refused(&error.to_string()),
+    };
+    match shared.set_device_fault(device, fault) {
+        Ok(()) => (200, json!(fault)),
+        Err(error) => (404, json!({ "error": error.to_string() })),
+    }
+}
+
 fn act(shared: &Shared, device: &str, action: &str) -> (u16, Value) {
     let known = match action {
         "reboot" => DeviceAction::Reboot,
@@ -225,7 +238,7 @@ fn act(shared: &Shared, device: &str, action: &str) -> (u16, Value) {
         _ => {
             return (
                 404,
-                json!({ "error": "no such action: use reboot, hang, resume, unplug, plug, calls" }),
+                json!({ "error": "no such action: use reboot, hang, resume, unplug, plug, calls, fault" }),
             );
         }
     };

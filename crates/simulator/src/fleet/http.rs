@@ -82,9 +82,19 @@ impl Style {
         }
     }
 
-    /// Head and body in one piece, as a device writes them.
+    /// Head and body in one piece, as a device writes them. An OM can be set to another method while
+    /// it runs.
+    pub(crate) fn request_by(&self, report: &Report, post: bool) -> Vec<u8> {
+        let own = if self.dialect == Dialect::Om { post } else { self.method == Method::Post };
+        self.written(report, if own { "POST" } else { "GET" })
+    }
+
+    /// The same by the configured method.
     pub(crate) fn request(&self, report: &Report) -> Vec<u8> {
-        let method = if self.method == Method::Get { "GET" } else { "POST" };
+        self.written(report, if self.method == Method::Get { "GET" } else { "POST" })
+    }
+
+    fn written(&self, report: &Report, method: &str) -> Vec<u8> {
         let Target { host, port, .. } = &self.target;
         let length = report.body.len();
         let mut head = format!("{method} {} HTTP/1.1\r\n", self.path);

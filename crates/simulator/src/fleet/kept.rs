@@ -132,7 +132,7 @@ impl Kept {
     async fn write(&mut self, sender: &Sender, all: Vec<Todo>) -> Vec<Todo> {
         let Some(wire) = &mut self.wire else { return all };
         let bytes: Vec<u8> =
-            all.iter().flat_map(|(parcel, _)| sender.style.request(&parcel.report)).collect();
+            all.iter().flat_map(|(parcel, _)| sender.style.request_by(&parcel.report, parcel.post)).collect();
         if wire.write(&bytes).await.is_err() {
             self.wire = None;
             self.owed.clear();
@@ -171,7 +171,7 @@ impl Kept {
             self.wire = Wire::open(&sender.target).await.ok();
         }
         let Some(mut wire) = self.wire.take() else { return false };
-        if wire.write(&sender.style.request(&parcel.report)).await.is_err() {
+        if wire.write(&sender.style.request_by(&parcel.report, parcel.post)).await.is_err() {
             return false;
         }
         count(sender, parcel, std::mem::take(first));

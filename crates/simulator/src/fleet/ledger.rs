@@ -16,6 +16,8 @@ const REMEMBERED: usize = 500_000;
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) report: Report,
+    /// By POST; heeded by an OM, whose method can be set while it runs.
+    pub(crate) post: bool,
     /// A copy of it was written to a socket.
     left: AtomicBool,
     /// Copies whose fate is open.
@@ -23,8 +25,8 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
-    pub(crate) fn new(report: Report, copies: u8) -> Self {
-        Self { report, left: AtomicBool::new(false), open: AtomicU8::new(copies) }
+    pub(crate) fn new(report: Report, copies: u8, post: bool) -> Self {
+        Self { report, post, left: AtomicBool::new(false), open: AtomicU8::new(copies) }
     }
 }
 
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn a_report_is_lost_only_when_every_copy_is() {
         let ledger = Ledger::default();
-        let (saved, lost) = (Parcel::new(cdr(), 2), Parcel::new(cdr(), 2));
+        let (saved, lost) = (Parcel::new(cdr(), 2, false), Parcel::new(cdr(), 2, false));
         ledger.accepted();
         ledger.accepted();
         ledger.failed(&saved);

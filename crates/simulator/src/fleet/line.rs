@@ -166,7 +166,7 @@ impl Sender {
     async fn exchange(&self, parcel: &Parcel, half: bool, written: &mut bool) -> Option<u16> {
         use tokio::io::AsyncWriteExt;
         let mut wire = Wire::open(&self.target).await.ok()?;
-        wire.write(&self.style.request(&parcel.report)).await.ok()?;
+        wire.write(&self.style.request_by(&parcel.report, parcel.post)).await.ok()?;
         if std::mem::replace(written, true) {
             self.ledger.repeated()
         } else {

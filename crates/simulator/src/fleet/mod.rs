@@ -2,6 +2,9 @@
 //! device, and the admin port. All of it lives on the tokio runtime that starts it.
 
 mod admin;
+mod boa;
+mod commands;
+mod faults;
 pub(crate) mod http;
 mod kept;
 mod ledger;
@@ -22,6 +25,7 @@ use tracing::{info, warn};
 
 use crate::config::{Faults, FleetConfig};
 use crate::engine::Truth;
+pub use faults::{CommandFault, DeviceFault};
 use http::Target;
 use shared::Shared;
 
@@ -51,6 +55,8 @@ pub enum DeviceAction {
 pub struct Fleet {
     shared: Arc<Shared>,
     admin: Option<SocketAddr>,
+    /// Where each device takes commands; empty: nowhere.
+    commands: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
     done: watch::Receiver<bool>,
     tasks: Mutex<Tasks>,
@@ -81,13 +87,23 @@ impl Fleet {
             admin_addr = Some(listener.local_addr()?);
             tasks.others.push(tokio::spawn(admin::serve(listener, shared.clone(), stopping.clone())));
         }
+        let mut addresses = Vec::new();
+        for (index, listener) in commands::listen(&config).await?.into_iter().enumerate() {
+            addresses.push(listener.local_addr()?);
+            tasks.others.push(tokio::spawn(commands::serve(
+                listener,
+                shared.clone(),
+                index,
+                stopping.clone(),
+            )));
+        }
         for (index, queue) in queues.into_iter().enumerate() {
             let line = line::Line::new(&config, &target, index, shared.ledger(index));
             tasks.lines.push(tokio::spawn(line.run(queue)));
         }
         tasks.others.push(tokio::spawn(drive(shared.clone(), stopping, finished, config.run_for)));
         info!(fleet.devices = config.devices, fleet.dialect = config.dialect.as_str(), "fleet started");
-        Ok(Self { shared, admin: admin_addr, stop, done, tasks: Mutex::new(tasks) })
+        Ok(Self { shared, admin: admin_addr, commands: addresses, stop, done, tasks: Mutex::new(tasks) })
     }
 
     /// The truth about every device, now.
@@ -118,6 +134,21 @@ impl Fleet {
     /// Does something to one device.
     pub fn act(&self, device: &str, action: DeviceAction) -> anyhow::Result<()> {
         self.shared.act(device, action)
+    }
+
+    /// Makes a device's command endpoint go wrong, or well again.
+    pub fn set_device_fault(&self, device: &str, fault: DeviceFault) -> anyhow::Result<()> {
+        self.shared.set_device_fault(device, fault)
+    }
+
+    /// Sets `FT_API_1` of all trunks of a device: 0x00, 0x07, 0x17, 0x27 or 0x37.
+    pub fn set_trunk_api(&self, device: &str, api: u8) -> anyhow::Result<()> {
+        self.shared.set_trunk_api(device, api)
+    }
+
+    /// Where a device takes commands, if it does.
+    pub fn command_address(&self, device: &str) -> Option<SocketAddr> {
+        self.shared.index(device).and_then(|index| self.commands.get(index)).copied()
     }
 
     /// Where the admin port listens, if it does.

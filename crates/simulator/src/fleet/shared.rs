@@ -4,14 +4,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::DeviceAction;
+use super::faults::{CommandFault, DeviceFault};
 use super::ledger::{Ledger, Parcel};
 use super::line::{Outgoing, QUEUE};
 use crate::config::{Faults, FleetConfig};
 use crate::dice::Dice;
 use crate::engine::{Emission, Engine, Truth};
+use crate::om::Request;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -38,6 +40,9 @@ struct Exit {
     ledger: Arc<Ledger>,
     plugged: bool,
     hung: bool,
+    fault: DeviceFault,
+    /// Turned whenever the device begins or ceases to answer.
+    turns: watch::Sender<()>,
 }
 
 impl Shared {
@@ -51,7 +56,14 @@ impl Shared {
             .map(|_| {
                 let (sender, receiver) = mpsc::channel(QUEUE);
                 queues.push(receiver);
-                Exit { queue: Some(sender), ledger: Arc::default(), plugged: true, hung: false }
+                Exit {
+                    queue: Some(sender),
+                    ledger: Arc::default(),
+                    plugged: true,
+                    hung: false,
+                    fault: DeviceFault::default(),
+                    turns: watch::channel(()).0,
+                }
             })
             .collect();
         let ledgers = exits.iter().map(|exit| exit.ledger.clone()).collect();
@@ -144,7 +156,68 @@ impl Shared {
             DeviceAction::Unplug => exit.plugged = false,
             DeviceAction::Plug => exit.plugged = true,
         }
+        exit.turns.send_replace(());
         Ok(())
+    }
+
+    /// What is wrong with a device's command endpoint from now on.
+    pub(crate) fn set_device_fault(&self, device: &str, fault: DeviceFault) -> anyhow::Result<()> {
+        fault.check()?;
+        let mut state = self.lock();
+        let index = state.index(device)?;
+        state.exits.get_mut(index).context("there is no such device")?.fault = fault;
+        Ok(())
+    }
+
+    pub(crate) fn set_trunk_api(&self, device: &str, api: u8) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        let index = state.index(device)?;
+        state.catch_up();
+        state.engine.set_trunk_api(index, api)
+    }
+
+    pub(crate) fn index(&self, device: &str) -> Option<usize> {
+        self.lock().index(device).ok()
+    }
+
+    /// Takes a fault for one command.
+    pub(crate) fn take_fault(&self, index: usize) -> (CommandFault, Duration) {
+        let mut state = self.lock();
+        state.exits.get_mut(index).map_or((CommandFault::None, Duration::ZERO), |exit| exit.fault.take())
+    }
+
+    /// Whether nothing is heard of the device: it hangs, or has no network.
+    pub(crate) fn is_silent(&self, index: usize) -> bool {
+        self.lock().exits.get(index).is_none_or(|exit| exit.hung || !exit.plugged)
+    }
+
+    pub(crate) fn is_up(&self, index: usize) -> bool {
+        let mut state = self.lock();
+        state.catch_up();
+        state.engine.is_up(index)
+    }
+
+    /// Tells when a device begins or ceases to answer.
+    pub(crate) fn turns(&self, index: usize) -> watch::Receiver<()> {
+        let state = self.lock();
+        state.exits.get(index).map_or_else(|| watch::channel(()).1, |exit| exit.turns.subscribe())
+    }
+
+    /// Gives a device a command, and sends what it reports of it.
+    pub(crate) fn command(&self, index: usize, request: &Request<'_>) -> Option<String> {
+        let mut state = self.lock();
+        state.catch_up();
+        let reply = state.engine.command(index, request);
+        state.catch_up();
+        reply
+    }
+
+    pub(crate) fn web(&self, index: usize, query: &str) -> Option<String> {
+        let mut state = self.lock();
+        state.catch_up();
+        let reply = state.engine.web(index, query);
+        state.catch_up();
+        reply
     }
 
     pub(crate) fn reports_sent(&self) -> u64 {
@@ -193,7 +266,8 @@ impl State {
             return;
         };
         exit.ledger.accepted();
-        let parcel = Arc::new(Parcel::new(emission.report, 1 + u8::from(doubled)));
+        let parcel =
+            Arc::new(Parcel::new(emission.report, 1 + u8::from(doubled), self.engine.posts(emission.device)));
         let copies = [Some(overtaken.then_some(hold)), doubled.then_some(Some(later))];
         for hold in copies.into_iter().flatten() {
             if queue.try_send(Outgoing { parcel: parcel.clone(), hold }).is_err() {
