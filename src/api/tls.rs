@@ -3,15 +3,11 @@
 use std::path::Path;
 
 use anyhow::Context;
+
+use crate::link::tls::install_provider;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
-/// Makes ring the process's provider of cryptography; another part may have done so before.
-pub(super) fn install_provider() {
-    // The error says that one is installed already, which is what was wanted.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
 
 /// The server's side of TLS.
 ///

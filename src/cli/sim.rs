@@ -70,9 +70,28 @@ pub(super) struct Args {
     /// How likely a report is overtaken by later ones, 0 to 1.
     #[arg(long, default_value_t = 0.0, value_name = "P")]
     reorder: f64,
+    /// What commands must be signed with (API_PASSWORD); without it everybody may give them.
+    #[arg(long, value_name = "PASSWORD")]
+    api_password: Option<String>,
+    /// The password of the devices' web interface, where their system parameters are.
+    #[arg(long, default_value = "admin", value_name = "PASSWORD")]
+    web_password: String,
+    /// What every trunk's API switch is set to, 0x07, 0x17 (asks before a call is let in), 0x27 (after), 0x37; then no
+    /// application is pretended.
+    #[arg(long, value_parser = api_switch, value_name = "BITS")]
+    trunk_api: Option<u8>,
+    /// The devices' firmware, which decides what they know.
+    #[arg(long, default_value = "Rev 2.1.5.124", value_name = "REVISION")]
+    firmware: String,
     /// Ends by itself after this time; otherwise Ctrl-C ends it.
     #[arg(long = "for", value_parser = duration::parse, value_name = "TIME")]
     run_for: Option<Duration>,
+}
+
+/// A trunk's API switch, as the devices write it.
+fn api_switch(text: &str) -> Result<u8, String> {
+    let bits = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u8::from_str_radix(hex, 16));
+    bits.map_err(|_| "one of 0x07, 0x17, 0x27 and 0x37".to_owned())
 }
 
 /// Reads one of the simulator's words; for clap.
@@ -89,7 +108,7 @@ impl Args {
             trunks: self.trunks,
             calls_per_minute: self.calls_per_minute,
             report_to: self.report_to.clone(),
-            listen: self.listen,
+            listen: (self.dialect == Dialect::Om).then_some(self.listen),
             admin: Some(self.admin),
             seed: self.seed,
             talk: self.talk,
@@ -100,6 +119,10 @@ impl Args {
             close: self.close,
             faults: Faults { drop: self.drop, duplicate: self.duplicate, reorder: self.reorder },
             run_for: self.run_for,
+            api_password: self.api_password.clone(),
+            web_password: self.web_password.clone(),
+            trunk_api: self.trunk_api,
+            firmware: self.firmware.clone(),
             ..FleetConfig::default()
         }
     }
@@ -171,9 +194,10 @@ mod tests {
     #[test]
     fn without_options_it_is_the_simulators_default() {
         let (ours, theirs) = (args("").fleet(), FleetConfig::default());
-        let theirs = FleetConfig { admin: ours.admin, ..theirs };
+        let theirs = FleetConfig { admin: ours.admin, listen: ours.listen, ..theirs };
         assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
         assert_eq!(ours.admin, Some(SocketAddr::from(([127, 0, 0, 1], 9100))));
+        assert_eq!(ours.listen, Some(SocketAddr::from(([127, 0, 0, 1], 9000))));
     }
 
     #[test]
@@ -189,7 +213,10 @@ mod tests {
             (fleet.dialect, fleet.devices, fleet.extensions, fleet.trunks),
             (Dialect::Yeastar, 4, 21, 5)
         );
-        assert_eq!((fleet.report_to.as_str(), fleet.listen.port(), fleet.seed), ("http://a:1", 9001, 43));
+        assert_eq!((fleet.report_to.as_str(), fleet.listen, fleet.seed), ("http://a:1", None, 43));
+        let om = args("--listen 127.0.0.1:9001 --api-password secret --trunk-api 0x37").fleet();
+        assert_eq!(om.listen, Some(SocketAddr::from(([127, 0, 0, 1], 9001))));
+        assert_eq!((om.api_password.as_deref(), om.trunk_api), (Some("secret"), Some(0x37)));
         assert_eq!((fleet.talk, fleet.run_for), (Duration::from_millis(500), Some(Duration::from_secs(60))));
         assert_eq!((fleet.mix.inbound, fleet.mix.busy, fleet.mix.outbound), (1, 0, 30));
         assert_eq!(

@@ -19,6 +19,7 @@ use switchroom_domain::command::{BadCommand, Command};
 use switchroom_domain::id::{CallId, CommandId, DeviceId};
 use switchroom_domain::time::Millis;
 use switchroom_domain::view::{CommandState, CommandView};
+use switchroom_protocol::om::parameters;
 use tokio::sync::oneshot;
 
 use self::policy::Denied;
@@ -108,7 +109,23 @@ impl Services {
         by: &By,
         wait: Option<Duration>,
     ) -> Result<Posted, NotTaken> {
+        self.pass_command(device, command, by, wait, None).await
+    }
+
+    /// The same, and gives the device's answer as it came.
+    ///
+    /// # Errors
+    /// Says why it was not taken; nothing was done then.
+    pub async fn pass_command(
+        &self,
+        device: &Arc<Device>,
+        command: Command,
+        by: &By,
+        wait: Option<Duration>,
+        answer: Option<oneshot::Sender<bytes::Bytes>>,
+    ) -> Result<Posted, NotTaken> {
         command.check()?;
+        check_parameter(&command)?;
         let held = match &by.key {
             Some((key, request)) => match self.hold_key(by.token, key, *request).await? {
                 Held::Free(held) => Some(held),
@@ -152,7 +169,7 @@ impl Services {
             None => (None, None),
         };
         let supervisor = self.command_supervisor(device).await?;
-        let submit = Submit { record: Box::new(record), settled, answer: None };
+        let submit = Submit { record: Box::new(record), settled, answer };
         supervisor.send(submit).await.map_err(|_| gone())??;
         drop(held);
         if let (Some(wait), Some(end)) = (wait, end)
@@ -269,6 +286,24 @@ impl Services {
             None => Ok(Held::Free(held)),
         }
     }
+}
+
+/// Is it a parameter that there is, with a value that it can have?
+fn check_parameter(command: &Command) -> Result<(), BadCommand> {
+    let (name, line, value) = match command {
+        Command::ReadParameter { name, line_id } => (name, line_id, None),
+        Command::WriteParameter { name, value, line_id } => (name, line_id, Some(value)),
+        _ => return Ok(()),
+    };
+    let parameter = parameters::find(name).ok_or_else(|| BadCommand {
+        field: "name",
+        problem: format!("{name:?} is no system parameter; GET …/parameters lists them"),
+    })?;
+    match value {
+        None => parameters::read_path(parameter, line.as_deref(), "")?,
+        Some(value) => parameters::write_path(parameter, line.as_deref(), value, "")?,
+    };
+    Ok(())
 }
 
 enum Held<'a> {

@@ -27,6 +27,8 @@ use switchroom_protocol::om::parameters::Stat;
 
 /// What a refusal of the web interface mostly means; it says no more itself.
 const PARAMETER_REFUSED: &str = "the web interface refused: check web_password and the value";
+/// The device's code for what it does not have (2.5.3.7).
+const NOT_EXIST: u32 = 7;
 /// Where an OM takes commands.
 const OM_PATH: &str = "/xml";
 
@@ -161,6 +163,8 @@ impl Exchange<'_> {
     async fn status(&self, kind: TargetKind, id: impl Into<Text>) -> Result<Status, LinkError> {
         match self.query(Target::one(kind, id)).await? {
             Reply::Status(status) => Ok(*status),
+            // A group that was never set does not exist.
+            Reply::Failed { code: Some(NOT_EXIST), .. } => Ok(Status::default()),
             Reply::Failed { reason, .. } => Err(LinkError::NotSent(format!(
                 "the device does not tell its {}: {}",
                 kind.as_str(),

@@ -59,12 +59,18 @@ impl Tls {
     }
 }
 
+/// Makes ring the process's provider of cryptography; another part may have done so before.
+pub fn install_provider() {
+    // The error says that one is installed already, which is what was wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 pub(super) async fn connect(
     stream: TcpStream,
     host: &str,
     tls: Option<&Tls>,
 ) -> anyhow::Result<TlsStream<TcpStream>> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_provider();
     let provider = CryptoProvider::get_default().context("no provider of cryptography")?;
     let trust = tls.map_or(Trust::System, |tls| tls.trust);
     let config = match trust {

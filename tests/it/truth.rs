@@ -31,7 +31,6 @@ async fn run(dialect: Dialect, simulated: switchroom_simulator::Dialect) -> Run 
         trunks: 4,
         calls_per_minute: setting("TRUTH_CALLS", 300) as f64,
         report_to: format!("http://{}", service.reports),
-        listen: "127.0.0.1:0".parse().expect("an address"),
         admin: None,
         seed: setting("TRUTH_SEED", 42),
         talk: Duration::from_secs(5),

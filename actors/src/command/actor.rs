@@ -29,7 +29,7 @@ use crate::ports::{Answer, CommandPorts, INTERNAL, LinkError, RawReport, StoreEr
 const MAILBOX: usize = 1024;
 /// A store that has stalled keeps a command no longer than this: commands go on.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
-/// How many settled commands are remembered that have no call yet.
+/// How many settled commands are remembered: their end may not be on disk yet, and their call may still be found.
 const REMEMBERED: usize = 64;
 /// How long it is waited between two questions about what became of a command: the first time, and at most.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
@@ -40,7 +40,7 @@ pub struct CommandSupervisor {
     settings: Settings,
     state: QueueState,
     jobs: HashMap<CommandId, Job>,
-    /// Settled a moment ago: their call may still be found.
+    /// Settled a moment ago.
     recent: VecDeque<Box<CommandRecord>>,
     ports: CommandPorts,
     wake: Option<(Timestamp, SpawnHandle)>,
@@ -327,12 +327,10 @@ impl CommandSupervisor {
         }
         let stored = self.store(&job.record);
         actix::spawn(on_disk(stored));
-        if job.record.view.call.is_none() && state != CommandState::Failed {
-            if self.recent.len() >= REMEMBERED {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(job.record);
+        if self.recent.len() >= REMEMBERED {
+            self.recent.pop_front();
         }
+        self.recent.push_back(job.record);
     }
 
     /// Through the gate, like a report, so that it is logged and comes in turn.
@@ -346,7 +344,7 @@ impl CommandSupervisor {
     }
 
     /// The ids in an answer are what later reports speak of: it is a report, too.
-    fn tell_answer(&self, body: bytes::Bytes) {
+    fn tell_answer(&self, body: Bytes) {
         let raw = RawReport {
             seed: switchroom_domain::id::IdSeed { at: self.now(), entropy: 0 },
             source: "answer".into(),
@@ -359,7 +357,7 @@ impl CommandSupervisor {
         self.pass(raw.name, raw.dialect, body, facts);
     }
 
-    fn pass(&self, name: Text, dialect: &'static str, body: bytes::Bytes, facts: Vec<Fact>) {
+    fn pass(&self, name: Text, dialect: &'static str, body: Bytes, facts: Vec<Fact>) {
         let arrived = Arrived {
             device: Arc::clone(&self.device),
             source: "command".into(),
@@ -490,10 +488,9 @@ impl Handler<CallFound> for CommandSupervisor {
             actix::spawn(on_disk(job.stored.clone()));
             return;
         }
-        let Some(i) = self.recent.iter().position(|record| record.view.id == command) else { return };
-        if let Some(mut record) = self.recent.remove(i) {
+        if let Some(record) = self.recent.iter_mut().find(|record| record.view.id == command) {
             record.view.call = Some(call);
-            actix::spawn(on_disk(self.store(&record)));
+            actix::spawn(on_disk(self.ports.log.put(record).shared()));
         }
     }
 }

@@ -54,7 +54,7 @@ impl Answer {
 }
 
 pub(super) fn client() -> reqwest::Client {
-    super::super::tls::install_provider();
+    crate::link::tls::install_provider();
     let none = reqwest::redirect::Policy::none();
     reqwest::Client::builder().redirect(none).no_proxy().build().expect("a client")
 }

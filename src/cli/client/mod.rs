@@ -69,7 +69,7 @@ struct Client {
 impl Client {
     fn new(args: &ServerArgs) -> anyhow::Result<Self> {
         // Fails only when a provider is installed already, which will do as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::link::tls::install_provider();
         let mut headers = HeaderMap::new();
         if let Some(token) = args.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
             let mut value = HeaderValue::from_str(&format!("Bearer {token}"))

@@ -57,6 +57,7 @@ pub(super) fn configs(count: u16, seed: u64, calls_per_minute: f64, reports: Soc
         report_to: format!("http://{host}{path}"),
         seed: seed.wrapping_add(u64::from(number)),
         talk: TALK,
+        listen: (dialect == simulator::Dialect::Om).then_some(SocketAddr::from(([127, 0, 0, 1], 0))),
         // More rushes on the groups than the simulator's own mix has, so that queues are seen to fill.
         mix: Mix { queued: 16, ..Mix::default() },
         ..FleetConfig::default()

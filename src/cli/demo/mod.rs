@@ -19,6 +19,7 @@ use super::signals::Stop;
 use super::{duration, output, ports};
 use crate::app::App;
 use crate::config::Config;
+use crate::devices::DeviceSecrets;
 
 const API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 const REPORTS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8989);
@@ -113,9 +114,23 @@ async fn start(args: &Args, folder: &Path, others: &tokio::runtime::Handle) -> a
     for config in fleet::configs(args.devices, args.seed, args.calls_per_minute, app.reports_address) {
         let started =
             others.spawn(Fleet::start(config)).await.context("the simulated fleet did not start")?;
-        fleets.push(started?);
+        let fleet = started?;
+        take_commands(&app, &fleet).await?;
+        fleets.push(fleet);
     }
     Ok(Demo { app, fleets, token, started: Instant::now() })
+}
+
+/// Tells the server where the fleet's devices take commands.
+async fn take_commands(app: &App, fleet: &Fleet) -> anyhow::Result<()> {
+    for device in app.services.registry.all() {
+        let Some(address) = fleet.command_address(device.settings.id.as_str()) else { continue };
+        let mut settings = device.settings.clone();
+        settings.address = Some(format!("http://{address}"));
+        let secrets = DeviceSecrets { web_password: Some("admin".into()), ..device.secrets.clone() };
+        app.services.put_device(settings, secrets, false).await?;
+    }
+    Ok(())
 }
 
 /// The address that was given, which must be free; or the default one, or any free one in its stead.

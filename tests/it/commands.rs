@@ -1,0 +1,341 @@
+//! Commands, from REST to the simulated devices and back: what they do, and what becomes of them when things go wrong.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchroom::devices::DeviceSecrets;
+use switchroom_protocol::Dialect;
+use switchroom_simulator::{CommandFault, DeviceAction, DeviceFault, Fleet, FleetConfig, Mix};
+use switchroom_test_support::{Service, TOKEN, eventually};
+
+/// A service with simulated OM devices that take commands and make no calls of their own.
+struct House {
+    service: Service,
+    fleet: Fleet,
+    client: reqwest::Client,
+}
+
+/// An answer: its status, headers, body.
+struct Answer {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: Value,
+}
+
+impl House {
+    async fn start(change: impl FnOnce(&mut FleetConfig)) -> Self {
+        switchroom::link::tls::install_provider();
+        let service = Service::start().expect("the service starts");
+        Self::with(service, change).await
+    }
+
+    async fn with(service: Service, change: impl FnOnce(&mut FleetConfig)) -> Self {
+        let mut config = FleetConfig {
+            devices: 2,
+            extensions: 10,
+            trunks: 4,
+            calls_per_minute: 1.0,
+            mix: Mix::none(),
+            report_to: format!("http://{}", service.reports),
+            listen: Some("127.0.0.1:0".parse().expect("an address")),
+            talk: Duration::from_secs(600),
+            phones_fail_every: None,
+            ..FleetConfig::default()
+        };
+        change(&mut config);
+        let devices = config.devices;
+        let password = config.api_password.clone();
+        let fleet = Fleet::start(config).await.expect("the fleet starts");
+        for n in 1..=devices {
+            let id = format!("sim-{n}");
+            let address = fleet.command_address(&id).expect("an OM takes commands");
+            let secrets = DeviceSecrets {
+                command_password: password.clone(),
+                web_password: Some("admin".into()),
+                ..DeviceSecrets::default()
+            };
+            let put = service
+                .add_with(&id, Dialect::Om, secrets, |s| s.address = Some(format!("http://{address}")));
+            put.await.expect("a device is added");
+        }
+        Self { service, fleet, client: reqwest::Client::new() }
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Answer {
+        let url = format!("http://{}/api/v1{path}", self.service.api);
+        let method = method.parse().expect("a method");
+        let mut request = self.client.request(method, url).bearer_auth(TOKEN);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.header("Content-Type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.expect("the API answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.send("GET", path, None, &[]).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    /// Sends a command and waits for its end.
+    async fn command(&self, device: &str, body: Value) -> Value {
+        let path = format!("/devices/{device}/commands");
+        let answer = self.send("POST", &path, Some(body.clone()), &[("Prefer", "wait=10")]).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+        answer.body
+    }
+
+    async fn dial(&self, from: &str, to: &str) -> Value {
+        let body = json!({"device": "sim-1", "from": {"extension": from}, "to": {"extension": to}});
+        let answer = self.send("POST", "/calls", Some(body), &[("Prefer", "wait=10")]).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+
+    /// How often commands have rung this telephone.
+    fn rings(&self, number: &str) -> u64 {
+        self.fleet.truth().devices["sim-1"].rings.get(number).copied().unwrap_or(0)
+    }
+
+    /// The call of a command, once it is known.
+    async fn call_of(&self, command: &Value) -> String {
+        let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
+        let mut call = None;
+        let known = eventually(Duration::from_secs(10), async || {
+            call = self.get(&path).await["call"].as_str().map(str::to_owned);
+            call.is_some()
+        });
+        assert!(known.await, "the call of {command} was never known");
+        call.expect("it is known")
+    }
+
+    async fn state_of_call(&self, call: &str) -> String {
+        self.get(&format!("/calls/{call}")).await["state"].as_str().expect("a state").to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dial_rings_is_answered_and_is_hung_up_by_the_calls_own_id() {
+    let house = House::start(|_| {}).await;
+    let command = house.dial("200", "201").await;
+    assert_eq!((&command["state"], &command["command"]), (&json!("succeeded"), &json!("connect")));
+    let call = house.call_of(&command).await;
+    assert!(
+        eventually(Duration::from_secs(20), async || house.state_of_call(&call).await == "talking").await
+    );
+    assert_eq!(house.rings("201"), 1);
+    // Whatever happened in the call carries the command's id.
+    let events = house.get("/events?kind=call.*&limit=1000").await;
+    let of_call: Vec<&Value> = events["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .filter(|e| e["data"]["call"] == json!(call))
+        .collect();
+    assert!(
+        of_call.len() >= 2 && of_call.iter().all(|event| event["data"]["command"] == command["id"]),
+        "{events}"
+    );
+    let hung_up = house.send("DELETE", &format!("/calls/{call}"), None, &[("Prefer", "wait=10")]).await;
+    assert_eq!((hung_up.status, &hung_up.body["state"]), (200, &json!("succeeded")), "{}", hung_up.body);
+    assert!(eventually(Duration::from_secs(10), async || house.state_of_call(&call).await == "ended").await);
+    assert!(house.fleet.truth().devices["sim-1"].calls.is_empty());
+    let completed = house.get("/events?kind=command.completed").await;
+    let ids: Vec<&Value> =
+        completed["items"].as_array().expect("items").iter().map(|e| &e["data"]["command"]).collect();
+    assert_eq!(ids, [&command["id"], &hung_up.body["id"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_is_the_same_command_and_another_request_under_it_is_refused() {
+    let house = House::start(|_| {}).await;
+    let body = json!({"device": "sim-1", "from": {"extension": "200"}, "to": {"extension": "201"}});
+    let key = [("Idempotency-Key", "one"), ("Prefer", "wait=10")];
+    let first = house.send("POST", "/calls", Some(body.clone()), &key).await;
+    let again = house.send("POST", "/calls", Some(body.clone()), &key).await;
+    assert_eq!((first.status, again.status), (200, 200), "{}", again.body);
+    assert_eq!(first.body["id"], again.body["id"]);
+    assert!(first.headers.get("idempotent-replayed").is_none());
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    assert!(eventually(Duration::from_secs(10), async || house.rings("201") == 1).await);
+    let other = json!({"device": "sim-1", "from": {"extension": "200"}, "to": {"extension": "202"}});
+    let refused = house.send("POST", "/calls", Some(other), &key).await;
+    assert_eq!((refused.status, &refused.body["type"]), (422, &json!("/problems/idempotency-key-used")));
+    let new = house.send("POST", "/calls", Some(body), &[("Idempotency-Key", "two")]).await;
+    assert_eq!(new.status, 202);
+    let location = new.headers["location"].to_str().expect("text").to_owned();
+    assert_eq!(location, format!("/api/v1/commands/{}", new.body["id"].as_str().expect("an id")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_refused_with_the_reason() {
+    let house = House::start(|config| config.firmware = "Rev 2.1.5.100".into()).await;
+    // The device's own refusal.
+    let nobody = house
+        .command(
+            "sim-1",
+            json!({"command": "connect", "from": {"extension": "999"}, "to": {"extension": "201"}}),
+        )
+        .await;
+    assert_eq!((&nobody["state"], &nobody["error"]["code"]), (&json!("failed"), &json!(7)), "{nobody}");
+    // Ours, before anything is sent. The firmware is known once the device was asked.
+    house.command("sim-1", json!({"command": "query", "target": {"device": true}})).await;
+    assert_eq!(house.get("/devices/sim-1").await["firmware"], "Rev 2.1.5.100");
+    let refusals = [
+        (json!({"command": "talk", "extension": "200"}), 422, "incapable", "119"),
+        (json!({"command": "query_voice_files"}), 422, "incapable", "124"),
+        (json!({"command": "hold"}), 400, "bad-body", "extension"),
+        (json!({"command": "clear", "party": {"menu": 1}}), 422, "invalid", "party"),
+        (
+            json!({"command": "connect", "from": {"extension": "200"}, "to": {"number": "0044123456"}}),
+            403,
+            "number-denied",
+            "deny_numbers",
+        ),
+    ];
+    let before = house.fleet.truth().devices["sim-1"].commands;
+    for (body, status, kind, word) in refusals {
+        let answer = house.send("POST", "/devices/sim-1/commands", Some(body.clone()), &[]).await;
+        assert_eq!(
+            (answer.status, &answer.body["type"]),
+            (status, &json!(format!("/problems/{kind}"))),
+            "{body}: {}",
+            answer.body
+        );
+        assert!(
+            answer.body["detail"].as_str().is_some_and(|detail| detail.contains(word)),
+            "{}",
+            answer.body
+        );
+    }
+    assert_eq!(house.fleet.truth().devices["sim-1"].commands, before, "nothing was sent");
+    house.service.add("dumb", Dialect::Om).await.expect("a device");
+    let nowhere = house
+        .send(
+            "POST",
+            "/devices/dumb/commands",
+            Some(json!({"command": "query", "target": {"device": true}})),
+            &[],
+        )
+        .await;
+    assert_eq!((nowhere.status, &nowhere.body["type"]), (409, &json!("/problems/conflict")));
+}
+
+/// What became of a dial whose exchange went wrong in this way, and how often the telephone was rung.
+async fn dial_under(fault: CommandFault) -> (Value, u64) {
+    let house = House::start(|_| {}).await;
+    let fault = DeviceFault { command: fault, delay_ms: 0, count: 1 };
+    house.fleet.set_device_fault("sim-1", fault).expect("a fault");
+    let command = house.dial("200", "201").await;
+    let rang = eventually(Duration::from_secs(3), async || house.rings("201") > 0).await;
+    let rings = house.rings("201");
+    assert_eq!(rang, rings > 0);
+    (command, rings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dial_that_was_cut_off_is_never_sent_again_and_its_outcome_is_found_out() {
+    for (fault, state, rings) in [
+        (CommandFault::ResetBefore, "failed", 0),
+        (CommandFault::ResetAfter, "succeeded", 1),
+        (CommandFault::ResetMid, "succeeded", 1),
+    ] {
+        let (command, rang) = dial_under(fault).await;
+        assert_eq!((command["state"].as_str(), rang), (Some(state), rings), "{fault:?}: {command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_hangs_is_left_alone_until_it_answers_and_costs_the_others_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = Service::start_in(folder.path(), |config| {
+        config.commands.timeout_seconds = 1;
+        config.commands.find_out_seconds = 1;
+    });
+    switchroom::link::tls::install_provider();
+    let house = House::with(service.expect("the service starts"), |_| {}).await;
+    house.fleet.act("sim-1", DeviceAction::Hang).expect("it hangs");
+    let query = json!({"command": "query", "target": {"device": true}});
+    let mut refused = None;
+    let opened = eventually(Duration::from_secs(20), async || {
+        let path = "/devices/sim-1/commands";
+        let answer = house.send("POST", path, Some(query.clone()), &[("Prefer", "wait=5")]).await;
+        refused = Some(answer);
+        refused.as_ref().is_some_and(|answer| answer.status == 503)
+    });
+    assert!(opened.await, "it was asked again and again");
+    let refused = refused.expect("an answer");
+    assert_eq!(refused.body["type"], "/problems/device-silent");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(house.command("sim-2", query.clone()).await["state"], "succeeded");
+    house.fleet.act("sim-1", DeviceAction::Resume).expect("it resumes");
+    let healed = eventually(Duration::from_secs(20), async || {
+        let path = "/devices/sim-1/commands";
+        let answer = house.send("POST", path, Some(query.clone()), &[("Prefer", "wait=5")]).await;
+        answer.status == 200 && answer.body["state"] == "succeeded"
+    });
+    assert!(healed.await, "it never came back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_groups_menus_files_and_parameters_are_set_and_read() {
+    let house = House::start(|config| config.api_password = Some("s3cret".into())).await;
+    let truth = || house.fleet.truth().devices.remove("sim-1").expect("a device");
+    let wait = [("Prefer", "wait=10")];
+    let put = async |method: &str, path: &str, body: Value| {
+        let answer = house.send(method, &format!("/devices/sim-1{path}"), Some(body), &wait).await;
+        assert_eq!(
+            (answer.status, &answer.body["state"]),
+            (200, &json!("succeeded")),
+            "{path}: {}",
+            answer.body
+        );
+        answer.body
+    };
+    // A group is a set: who is not named leaves it.
+    put("PUT", "/groups/5", json!({"members": ["200", "201", "202"], "distribution": "sequential"})).await;
+    assert_eq!(truth().groups["5"], ["200", "201", "202"]);
+    put("PUT", "/groups/5", json!({"members": ["201", "203"]})).await;
+    assert_eq!(truth().groups["5"], ["201", "203"]);
+    // Settings keep their groups.
+    put(
+        "PATCH",
+        "/extensions/201",
+        json!({"do_not_disturb": true, "forward": {"type": "all", "number": "200"}}),
+    )
+    .await;
+    let mut members = truth().groups.remove("5").expect("the group");
+    members.sort();
+    assert_eq!(members, ["201", "203"], "a setting took it out of its group");
+    let settings = &truth().settings["201"];
+    assert!(format!("{settings:?}").to_lowercase().contains("on"), "{settings:?}");
+    put("PUT", "/groups/5", json!({"members": []})).await;
+    assert!(truth().groups.get("5").is_none_or(Vec::is_empty));
+    put("PUT", "/menus/2", json!({"voice_file": "welcome", "repeat": 3, "info_length": 5, "exit": "#"}))
+        .await;
+    let menu = house.get("/devices/sim-1/menus/2").await;
+    assert_eq!(
+        (&menu["voice_file"], &menu["repeat"], &menu["exit"]),
+        (&json!("welcome"), &json!(3), &json!("#"))
+    );
+    put("DELETE", "/menus/2", json!({})).await;
+    let files = house.get("/devices/sim-1/voice-files").await;
+    let name = files["items"][0]["name"].as_str().expect("a file").to_owned();
+    put("DELETE", &format!("/voice-files/{name}"), json!({})).await;
+    let files = house.get("/devices/sim-1/voice-files").await;
+    assert!(files["items"].as_array().expect("items").iter().all(|file| file["name"] != json!(name)));
+    put("PUT", "/parameters/API_RESPONSE_TO", json!({"value": "9"})).await;
+    assert_eq!(house.get("/devices/sim-1/parameters/API_RESPONSE_TO").await["value"], "9");
+    assert_eq!(house.get("/devices/sim-1/parameters/API_PASSWORD").await["value"], "********");
+    let wrong = house
+        .send("PUT", "/devices/sim-1/parameters/API_RESPONSE_TO", Some(json!({"value": "900"})), &wait)
+        .await;
+    assert_eq!(wrong.status, 422, "{}", wrong.body);
+    assert_eq!(house.get("/devices/sim-1/parameters").await["items"].as_array().map(Vec::len), Some(17));
+}
