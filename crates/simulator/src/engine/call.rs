@@ -123,6 +123,8 @@ pub(crate) struct Order {
     pub(crate) outer_leads: bool,
     /// An extension has put it on hold.
     pub(crate) held: bool,
+    /// The trunk over which the second party of a callback is to be called.
+    pub(crate) second_trunk: Option<usize>,
     /// A menu is to play what the command named, once.
     pub(crate) announces: bool,
     /// The caller stays in the menu although it has nothing more to type.

@@ -132,7 +132,8 @@ impl Device {
         call.accepted = Some(clock.now);
         let nobody: Arc<str> = "".into();
         let to = call.to.clone().unwrap_or_else(|| nobody.clone());
-        let trunk = self.free_trunk(|trunk| !trunk.bare);
+        let wanted = call.order.second_trunk.filter(|&trunk| self.has_line(trunk));
+        let trunk = wanted.or_else(|| self.free_trunk(|trunk| !trunk.bare));
         let second = trunk.and_then(|trunk| {
             self.take_line(clock, trunk, &nobody, &to, call.leg_callid).map(|outer| (trunk, outer))
         });

@@ -157,6 +157,10 @@ impl Device {
         let Some(trunk) = trunk.filter(|_| lines >= 2) else { return Err(Refused::new(5, "")) };
         let plan = Plan::to(Target::Both);
         let placed = self.start_callback(clock, trunk, first.into(), second.into(), plan);
+        let over = self.displayed(to);
+        if let Some(call) = placed.and_then(|id| self.calls.get_mut(&id)) {
+            call.order.second_trunk = over;
+        }
         self.told_of_placed(placed, "")
     }
 

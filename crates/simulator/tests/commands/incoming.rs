@@ -11,6 +11,12 @@ async fn controlled(api: u8) -> Scene {
     scene
 }
 
+async fn patiently_controlled() -> Scene {
+    let scene = Scene::patient(FleetConfig { trunk_api: Some(0x27), ..quiet() }).await;
+    scene.web("method=gw.config.set&id526=120").await;
+    scene
+}
+
 #[tokio::test]
 async fn an_invited_call_waits_for_accept_and_then_for_a_transfer() {
     let scene = controlled(0x37).await;
@@ -74,7 +80,7 @@ async fn only_the_switches_that_are_on_ask() {
 
 #[tokio::test]
 async fn a_visitor_is_moved_on_from_wherever_it_is() {
-    let scene = controlled(0x27).await;
+    let scene = patiently_controlled().await;
     let menu = "<menu id=\"2\"><voicefile>welcome</voicefile><infolength>3</infolength></menu>";
     scene.command("Control", "Assign", menu).await;
     let id = scene.visitor("888");
@@ -96,6 +102,7 @@ async fn a_visitor_is_moved_on_from_wherever_it_is() {
     scene.until_told("ANSWERED").await;
     let joined = scene.query(&visitor).await;
     assert!(joined.contains("to=\"02167103750\" trunk=\"888\""), "{joined}");
+    scene.command("Control", "Clear", &visitor).await;
     scene.until_quiet().await;
     let told = scene.told();
     assert!(told.contains(&"Cdr IN/IP".to_owned()) && told.contains(&"Cdr OU/IP".to_owned()), "{told:?}");
@@ -103,12 +110,13 @@ async fn a_visitor_is_moved_on_from_wherever_it_is() {
 
 #[tokio::test]
 async fn calls_go_where_an_extension_was_told_to_send_them() {
-    let scene = controlled(0x27).await;
+    let scene = patiently_controlled().await;
     let ext = "<ext lineid=\"IPPhone 4\"><Fwd_Type>1</Fwd_Type><Fwd_Number>205</Fwd_Number></ext>";
     scene.command("Control", "Assign", ext).await;
     let id = scene.visitor("888");
     scene.connect(&format!("<visitor id=\"{id}\"/><ext id=\"203\"/>")).await;
     scene.until_told("ANSWER 205").await;
+    scene.command("Control", "Clear", "<ext id=\"205\"/>").await;
     scene.until_quiet().await;
     let ext = ext.replace("205", "13600000000");
     scene.command("Control", "Assign", &ext).await;
@@ -117,12 +125,13 @@ async fn calls_go_where_an_extension_was_told_to_send_them() {
     let legs = scene.truth().calls.remove(0).legs;
     assert!(legs.iter().any(|leg| leg.number == "13600000000"), "{legs:?}");
     assert!(scene.told().contains(&"DIVERT 201".to_owned()), "{:?}", scene.told());
+    scene.command("Control", "Clear", "<ext id=\"201\"/>").await;
     scene.until_quiet().await;
 }
 
 #[tokio::test]
 async fn visitors_queue_for_an_extension_and_for_a_group() {
-    let scene = Scene::patient(FleetConfig { trunk_api: Some(0x27), ..quiet() }).await;
+    let scene = patiently_controlled().await;
     scene.connect("<ext id=\"201\"/><ext id=\"202\"/>").await;
     scene.until_told("ANSWERED 201 202").await;
     scene.command("Control", "Hold", "<ext id=\"201\"/>").await;
@@ -144,7 +153,7 @@ async fn visitors_queue_for_an_extension_and_for_a_group() {
 
 #[tokio::test]
 async fn an_outer_is_moved_and_its_caller_is_free() {
-    let scene = Scene::quiet().await;
+    let scene = Scene::patient(quiet()).await;
     scene.web("method=gw.config.set&id1070=1").await;
     scene.connect("<ext id=\"201\"/><outer to=\"13012345678\"/>").await;
     assert!(scene.connect("<outer id=\"1\"/><ext id=\"202\"/>").await.contains("code=\"1\""));
@@ -160,6 +169,7 @@ async fn an_outer_is_moved_and_its_caller_is_free() {
     assert!(reply.contains("<outer to=\"02167103750\" />"), "{reply}");
     scene.until_told("IDLE 202").await;
     scene.until_state("talking").await;
+    scene.command("Control", "Clear", "<outer id=\"1\"/>").await;
     scene.until_quiet().await;
     let told = scene.told();
     assert_eq!(told.iter().filter(|told| *told == "Cdr OU/IP").count(), 2, "{told:?}");

@@ -6,13 +6,14 @@ use crate::support::{Scene, quiet};
 
 #[tokio::test]
 async fn the_callee_rings_first_and_both_are_joined() {
-    let scene = Scene::quiet().await;
+    let scene = Scene::patient(quiet()).await;
     assert_eq!(scene.connect("<ext id=\"200\"/><ext id=\"208\"/>").await, "");
     scene.until_told("ANSWERED 200 208").await;
     let truth = scene.truth();
     assert_eq!((truth.rings["200"], truth.rings["208"]), (1, 1));
     let asked = scene.query("<ext id=\"208\"/>").await;
     assert!(asked.contains("<ext id=\"200\">\n      <state>talk</state>\n    </ext>"), "{asked}");
+    scene.command("Control", "Clear", "<ext id=\"200\"/>").await;
     scene.until_quiet().await;
     let told = scene.told();
     let first = ["RING 208 200", "BUSY 208", "ALERT 200 208", "RING 200 208", "BUSY 200", "ANSWER 200 208"];
@@ -38,7 +39,7 @@ async fn the_caller_rings_first_if_the_device_is_set_so() {
 
 #[tokio::test]
 async fn an_extension_calls_out_over_the_trunk_that_is_asked_for() {
-    let scene = Scene::quiet().await;
+    let scene = Scene::patient(quiet()).await;
     let reply = scene.connect("<ext id=\"208\"/><outer to=\"9,13012345678,,1\"/>").await;
     assert!(
         reply.contains(
@@ -50,6 +51,7 @@ async fn an_extension_calls_out_over_the_trunk_that_is_asked_for() {
     scene.until_told("ANSWERED 208").await;
     let trunk = scene.query("<trunk id=\"888\"/>").await;
     assert!(trunk.contains("<lineid>IPLine 21</lineid>") && trunk.contains("<state>talk</state>"), "{trunk}");
+    scene.command("Control", "Clear", "<outer id=\"1\"/>").await;
     scene.until_quiet().await;
     let told = scene.told();
     assert_eq!(told[..4], ["ALERT 208", "RING 208", "BUSY 208", "ANSWER 208"], "{told:?}");
@@ -61,6 +63,7 @@ async fn an_extension_calls_out_over_the_trunk_that_is_asked_for() {
     let busy = scene.connect("<ext id=\"201\"/><trunk id=\"02161208234\"/><outer to=\"1\"/>").await;
     assert!(busy.contains("<err code=\"5\" reason=\"no circuit\" />"), "{busy}");
     scene.until_told("TRANSIENT 208").await;
+    scene.command("Control", "Clear", "<outer id=\"2\"/>").await;
     scene.until_quiet().await;
     assert!(scene.told().contains(&"Cdr OU/XO".to_owned()));
 }
@@ -109,9 +112,18 @@ async fn menus_call_and_outsiders_are_joined() {
     assert!(reply.contains("from=\"\" to=\"13012345678\"") && !reply.contains("02167103750"), "{reply}");
     scene.until_state("talking").await;
     scene.until_quiet().await;
+    for set in ["id624=yes", "id991=yes"] {
+        scene.web(&format!("method=gw.config.set&{set}")).await;
+    }
+    let over = "<outer to=\"1301\" display=\"889\"/><outer to=\"1302\" display=\"888\"/>";
+    assert!(scene.connect(over).await.contains("trunk=\"889\""));
+    scene.until_state("talking").await;
+    let trunk = scene.truth().calls[0].outer[1];
+    assert!(scene.query("<trunk id=\"888\"/>").await.contains(&format!("<outer id=\"{trunk}\"")));
+    scene.until_quiet().await;
     assert_eq!(
         scene.told().iter().filter(|told| told.starts_with("Cdr CB/")).count(),
-        2,
+        4,
         "{:?}",
         scene.told()
     );
