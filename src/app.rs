@@ -22,6 +22,7 @@ use switchroom_actors::ingress::{Gate, Ingress, Limits as IngressLimits};
 use switchroom_actors::ports::{
     CommandLog, CommandPorts, DeviceLink, INTERNAL, Interpreter, LoadedCell, Ports, RawReport, Store,
 };
+use switchroom_actors::reconcile::Reconciler;
 use switchroom_actors::recorder::Recorder;
 use switchroom_actors::supervision::{Dismiss, Supervise, Supervisor};
 use switchroom_domain::fact::Fact;
@@ -196,6 +197,9 @@ impl App {
         let reports_address = services.listen_for_reports()?;
         actix_rt::spawn(keep_proofs(Arc::clone(&services)));
         services.recover_commands().await?;
+        for device in services.registry.all() {
+            services.attend_to(&device).await;
+        }
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
         Ok(Self { api_address: api.address, services, reports_address, api })
     }
@@ -361,9 +365,17 @@ impl Services {
         };
         let (handle, settings) = (Arc::clone(handle), self.config.commands.supervision());
         let (started, supervisor) = oneshot::channel();
+        let reconcile = self.config.commands.reconcile;
+        // Spread by chance, so that a fleet is not asked all at once.
+        let delay = Duration::from_millis(200 + handle.id.stable_hash() % 2000);
         room.handle.spawn(async move {
+            let (clock, gate) = (Arc::clone(&ports.clock), ports.gate.clone());
+            let supervisor = CommandSupervisor::start_here(Arc::clone(&handle), settings, ports);
+            if reconcile {
+                Reconciler::start_here(handle, supervisor.clone(), clock, gate, delay);
+            }
             // The starter waits for it.
-            let _ = started.send(CommandSupervisor::start_here(handle, settings, ports));
+            let _ = started.send(supervisor);
         });
         supervisor.await.ok()
     }
@@ -395,6 +407,7 @@ impl Services {
             let loaded = self.store.load(handle.id.clone()).await?;
             self.supervise(&handle, loaded).await?;
         }
+        self.attend_to(&device).await;
         Ok(device)
     }
 
@@ -404,6 +417,7 @@ impl Services {
     /// When it cannot be removed from the store.
     pub async fn remove_device(&self, id: &DeviceId) -> anyhow::Result<bool> {
         let Some(device) = self.registry.remove(id) else { return Ok(false) };
+        device.handle.retire();
         let dismissed = self.arbiters[device.handle.arbiter].supervisor.send(Dismiss(id.clone())).await;
         dismissed.context("a supervisor is gone")?;
         let removed = id.clone();

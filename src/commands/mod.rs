@@ -250,6 +250,16 @@ impl Services {
         Ok(supervisor)
     }
 
+    /// Has a device asked what its reports may fail to tell, from now on.
+    pub async fn attend_to(&self, device: &Arc<Device>) {
+        let is_asked = self.config.commands.reconcile
+            && device.settings.dialect == switchroom_protocol::Dialect::Om
+            && device.settings.address.is_some();
+        if is_asked && let Err(error) = self.command_supervisor(device).await {
+            tracing::error!(device.id = %device.settings.id, %error, "the device is not asked what its reports may fail to tell");
+        }
+    }
+
     /// Takes up what had not settled when the service stopped.
     ///
     /// # Errors
