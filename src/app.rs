@@ -150,13 +150,15 @@ impl App {
         let secret_key = SecretKey::open(&key_file)?;
         let registry = Arc::new(Registry::default());
         let census = Arc::new(Census::default());
+        // Bounded by how often devices start.
+        let booted = tokio::sync::mpsc::unbounded_channel();
         let ports = Ports {
             clock: Arc::new(crate::clock::SystemClock),
             store: Arc::<SqliteStore>::clone(&store),
             interpreter: Arc::new(Reread(Arc::clone(&registry))),
             observer: Arc::<Metrics>::clone(&metrics),
             census: Arc::clone(&census),
-            news: Arc::new(commands::News(Arc::clone(&registry))),
+            news: Arc::new(commands::News { registry: Arc::clone(&registry), booted: booted.0 }),
         };
         let link: Arc<dyn DeviceLink> = Arc::new(Link::new(
             Arc::clone(&registry),
@@ -196,6 +198,7 @@ impl App {
         services.load_devices().await?;
         let reports_address = services.listen_for_reports()?;
         actix_rt::spawn(keep_proofs(Arc::clone(&services)));
+        actix_rt::spawn(commands::restore::restore_all(Arc::clone(&services), booted.1));
         services.recover_commands().await?;
         for device in services.registry.all() {
             services.attend_to(&device).await;
@@ -399,6 +402,7 @@ impl Services {
         if let Some(known) = &known {
             device.proof = Arc::clone(&known.proof);
             device.info = Arc::clone(&known.info);
+            device.restoring = Arc::clone(&known.restoring);
         }
         device.from_file = from_file;
         let device = Arc::new(device);

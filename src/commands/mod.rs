@@ -4,6 +4,7 @@
 //! exactly once (`switchroom_actors::command`). The same `Idempotency-Key` of the same token is the same command.
 
 pub mod policy;
+pub mod restore;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +21,13 @@ use switchroom_domain::id::{CallId, CommandId, DeviceId};
 use switchroom_domain::time::Millis;
 use switchroom_domain::view::{CommandState, CommandView};
 use switchroom_protocol::om::parameters;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use self::policy::Denied;
 use crate::app::Services;
 use crate::devices::{Device, Registry};
 use crate::metrics::Metrics;
-use crate::storage::{SqliteStore, StorageError, commands as command_store};
+use crate::storage::{SqliteStore, StorageError, commands as command_store, desired};
 
 /// Who posts a command.
 #[derive(Debug, Clone)]
@@ -341,16 +342,38 @@ impl CommandLog for Log {
     }
 
     fn settled(&self, command: &CommandView, waited: Duration, took: Duration) {
+        if command.state == CommandState::Succeeded && desired::is_remembered(&command.request) {
+            let (device, request, now) =
+                (command.device.clone(), command.request.clone(), crate::clock::now());
+            let written =
+                self.store.write(move |transaction| desired::remember(transaction, &device, &request, now));
+            actix_rt::spawn(async move {
+                if let Err(error) = written.await {
+                    tracing::error!(%error, "what was assigned could not be remembered");
+                }
+            });
+        }
         self.metrics.command_settled(&command.command, command.state.as_str(), waited, took);
     }
 }
 
-/// Tells a device's command supervisor which call a command made.
-pub struct News(pub Arc<Registry>);
+/// Tells a device's command supervisor which call a command made, and who gives settings back that a device has started.
+pub struct News {
+    /// The devices.
+    pub registry: Arc<Registry>,
+    /// Devices that have started.
+    pub booted: mpsc::UnboundedSender<DeviceId>,
+}
 
 impl CommandNews for News {
+    fn booted(&self, device: &DeviceId) {
+        if self.booted.send(device.clone()).is_err() {
+            tracing::debug!(device.id = %device, "it started as the service stops");
+        }
+    }
+
     fn call_found(&self, device: &DeviceId, command: CommandId, call: CallId) {
-        let supervisor = self.0.get(device).and_then(|device| device.handle.commands());
+        let supervisor = self.registry.get(device).and_then(|device| device.handle.commands());
         if let Some(supervisor) = supervisor
             && supervisor.try_send(CallFound { command, call }).is_err()
         {

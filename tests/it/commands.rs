@@ -344,3 +344,40 @@ async fn settings_groups_menus_files_and_parameters_are_set_and_read() {
     assert_eq!(wrong.status, 422, "{}", wrong.body);
     assert_eq!(house.get("/devices/sim-1/parameters").await["items"].as_array().map(Vec::len), Some(17));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_starts_again_is_given_back_what_it_forgot() {
+    let house = House::start(|_| {}).await;
+    let truth = || house.fleet.truth().devices.remove("sim-1").expect("a device");
+    let put = async |method: &str, path: &str, body: Value| {
+        let answer =
+            house.send(method, &format!("/devices/sim-1{path}"), Some(body), &[("Prefer", "wait=10")]).await;
+        assert_eq!(answer.body["state"], "succeeded", "{path}: {}", answer.body);
+    };
+    put("PUT", "/groups/7", json!({"members": ["200", "201"]})).await;
+    put("PUT", "/menus/3", json!({"voice_file": "welcome", "info_length": 4})).await;
+    put("PATCH", "/extensions/203", json!({"do_not_disturb": true})).await;
+    put("PATCH", "/extensions/203", json!({"fork": "13012345678"})).await;
+    let before = (truth().groups["7"].clone(), truth().menus["3"].clone(), truth().settings["203"].clone());
+    house.fleet.act("sim-1", DeviceAction::Reboot).expect("it reboots");
+    let forgot = eventually(Duration::from_secs(10), async || !truth().groups.contains_key("7")).await;
+    assert!(forgot, "the device kept what it should forget: {:?}", truth().groups);
+    let after = || {
+        let truth = truth();
+        Some((
+            truth.groups.get("7")?.clone(),
+            truth.menus.get("3")?.clone(),
+            truth.settings.get("203")?.clone(),
+        ))
+    };
+    let given_back = eventually(Duration::from_secs(40), async || after().as_ref() == Some(&before)).await;
+    assert!(given_back, "{:?} is not {before:?}", after());
+    let desired = house.get("/devices/sim-1/desired").await;
+    let kinds: Vec<&Value> =
+        desired["items"].as_array().expect("items").iter().map(|item| &item["kind"]).collect();
+    assert_eq!(kinds, ["extension", "group", "menu"]);
+    assert!(
+        desired["items"].as_array().expect("items").iter().all(|item| item["error"].is_null()),
+        "{desired}"
+    );
+}

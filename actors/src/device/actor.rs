@@ -159,6 +159,10 @@ impl Device {
     ) {
         let duplicate = effects.duplicate;
         self.cell.borrow_mut().settle(&effects);
+        if effects.booted {
+            let cell = self.cell.borrow();
+            cell.ports.news.booted(cell.state.id());
+        }
         for (command, call) in &effects.commands {
             let cell = self.cell.borrow();
             cell.ports.news.call_found(cell.state.id(), *command, *call);

@@ -60,6 +60,8 @@ pub struct Effects {
     pub duplicate: bool,
     /// Commands whose call was found.
     pub commands: Vec<(CommandId, CallId)>,
+    /// The device has started.
+    pub booted: bool,
 }
 
 /// A record with the fingerprint that tells a repeat.
@@ -127,6 +129,7 @@ struct Pending {
     asked: Vec<Entity>,
     queue_moves: Vec<QueueMove>,
     commands: Vec<(CommandId, CallId)>,
+    booted: bool,
 }
 
 /// A call enters a queue, or leaves it (for this reason).
@@ -276,6 +279,7 @@ impl CellState {
             cdrs: pending.cdrs,
             duplicate: pending.duplicate,
             commands: pending.commands,
+            booted: pending.booted,
         }
     }
 
@@ -731,6 +735,7 @@ impl CellState {
             return Vec::new();
         }
         self.boots += 1;
+        self.pending.booted = true;
         self.booted_at = Some(self.now);
         self.wakes.clear();
         self.emit(EventKind::DeviceBooted, "device".into(), EventData::default());
