@@ -6,4 +6,5 @@ mod ingress;
 mod memory;
 mod offline;
 mod second_ring;
+mod support;
 mod truth;
