@@ -1,6 +1,7 @@
 //! The whole system: a real service, real sockets, real devices' bytes.
 
 mod commands;
+mod coverage;
 mod house;
 mod ingress;
 mod memory;
