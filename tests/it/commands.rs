@@ -227,6 +227,14 @@ async fn settings_groups_menus_files_and_parameters_are_set_and_read() {
     put("PUT", "/parameters/API_RESPONSE_TO", json!({"value": "9"})).await;
     assert_eq!(house.get("/devices/sim-1/parameters/API_RESPONSE_TO").await["value"], "9");
     assert_eq!(house.get("/devices/sim-1/parameters/API_PASSWORD").await["value"], "********");
+    // Nor is a password in the command log, however it was asked for or set.
+    let write = json!({"command": "write_parameter", "name": "API_PASSWORD", "value": "s3cret"});
+    let read = json!({"command": "read_parameter", "name": "1089"});
+    for command in [house.command("sim-1", write).await, house.command("sim-1", read).await] {
+        let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
+        let kept = [command, house.get(&path).await, house.get("/devices/sim-1/commands").await];
+        assert!(kept.iter().all(|shown| !shown.to_string().contains("s3cret")), "{kept:?}");
+    }
     let wrong = house
         .send("PUT", "/devices/sim-1/parameters/API_RESPONSE_TO", Some(json!({"value": "900"})), &wait)
         .await;

@@ -942,7 +942,7 @@ const MANAGE: &[Row] = &[
 
 /// A parameter as it is at first is read; another value is written, and read again.
 macro_rules! parameters {
-    ($($name:literal $id:literal $(on $line:literal $number:literal)?: $first:literal, $value:literal $(, $restart:ident)?;)*) => {
+    ($($name:literal $id:literal $(on $line:literal $number:literal)?: $first:literal, $value:literal $(, $restart:ident)? $(; shown $shown:literal)?;)*) => {
         &[$(
             Row {
                 chapter: "6.2.1",
@@ -965,7 +965,7 @@ macro_rules! parameters {
                 after: &[
                     Asked(
                         parameters!(@ "read_parameter", $name, "" $(, $line)?),
-                        concat!(r#"{"kind": "parameter", "value": ""#, $value, r#""}"#),
+                        concat!(r#"{"kind": "parameter", "value": ""#, parameters!(@@ $value $(, $shown)?), r#""}"#),
                     ),
                 ],
             },
@@ -979,6 +979,8 @@ macro_rules! parameters {
             r#"{"command": ""#, $command, r#"", "name": ""#, $name, r#"""#, $value, r#", "line_id": ""#, $line, r#""}"#
         )
     };
+    (@@ $value:literal) => { $value };
+    (@@ $value:literal, $shown:literal) => { $shown };
     (@ restart) => { true };
     (@) => { false };
 }
@@ -998,8 +1000,9 @@ const PARAMETERS: &[Row] = parameters! {
     "API_CDR" 1058: "yes", "no";
     "API_OUTBOUND_TRANSFER" 1070: "0", "1";
     "API_TIMEOUT" 1088: "0", "60";
-    "API_PASSWORD" 1089: "s3cret", "an0ther";
+    // Passwords are set and not shown.
+    "API_PASSWORD" 1089: "********", "an0ther"; shown "********";
     "API_METHOD" 1125: "0", "1";
-    "API_SERVER_PASSWORD" 1153: "", "s3nder";
+    "API_SERVER_PASSWORD" 1153: "", "s3nder"; shown "********";
     "API_FLAG" 1198: "0x00", "0x04";
 };
