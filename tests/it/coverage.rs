@@ -3,6 +3,7 @@
 //!
 //! The table is in [`rows`]. A row has a device of its own, so rows run beside each other and leave nothing behind.
 
+mod docs;
 mod rows;
 
 #[path = "../../crates/protocol/tests/support/requests.rs"]

@@ -296,6 +296,18 @@ const ASSIGN: &[Row] = &[
         after: &[Until(r#"{"groups": {"1": ["218"]}, "settings": {"219": {"WAKEUP": "00:00"}}}"#)],
     },
     Row {
+        chapter: "2.1.2.1",
+        title: "an extension that reports single keys too",
+        command: r#"{"command": "assign_extension", "line_id": "IPPhone 2", "settings": {"api": 15}}"#,
+        before: &[],
+        wire: &[
+            r#"<Control attribute="Query"><DeviceInfo/></Control>"#,
+            r#"<Control attribute="Assign"><ext lineid="IPPhone 2"><api>15</api></ext></Control>"#,
+        ],
+        reply: r#"{"kind": "status", "extensions": [{"number": "201", "settings": {"api": 15}}]}"#,
+        after: &[Until(r#"{"settings": {"201": {"api": "15"}}}"#)],
+    },
+    Row {
         chapter: "2.1.2.2",
         title: "a ring group",
         command: r#"{"command": "assign_group", "group": 7, "members": ["200", "208"], "distribution": "sequential", "voice_file": "NewMorning"}"#,
