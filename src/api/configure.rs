@@ -328,7 +328,8 @@ pub(super) struct ParameterView {
 }
 
 fn described(parameter: &'static parameters::Parameter, value: Option<Text>) -> ParameterView {
-    let masked = value.map(|value| if parameter.is_secret() { Text::const_new("********") } else { value });
+    let masked =
+        value.map(|value| if parameter.is_secret() { Text::const_new(crate::commands::MASK) } else { value });
     ParameterView {
         name: parameter.name,
         id: parameter.id,

@@ -16,8 +16,10 @@ use switchroom_actors::command::messages::{
 };
 use switchroom_actors::command::state::Refusal;
 use switchroom_actors::ports::{CommandLog, CommandNews, StoreError};
+use switchroom_domain::Text;
 use switchroom_domain::command::{BadCommand, Command};
 use switchroom_domain::id::{CallId, CommandId, DeviceId};
+use switchroom_domain::reply::Reply;
 use switchroom_domain::time::Millis;
 use switchroom_domain::view::{CommandState, CommandView};
 use switchroom_protocol::om::parameters;
@@ -317,6 +319,29 @@ fn check_parameter(command: &Command) -> Result<(), BadCommand> {
     Ok(())
 }
 
+/// What stands for a password.
+pub const MASK: &str = "********";
+
+/// The command as it may be seen and kept: a password that it sets or reads is not in it.
+#[must_use]
+pub fn shown(mut view: CommandView) -> CommandView {
+    let (Command::ReadParameter { name, .. } | Command::WriteParameter { name, .. }) = &view.request else {
+        return view;
+    };
+    if !parameters::find(name).is_some_and(parameters::Parameter::is_secret) {
+        return view;
+    }
+    if let Command::WriteParameter { value, .. } = &mut view.request {
+        *value = Text::const_new(MASK);
+    }
+    if let Some(Reply::Parameter { value: Some(value), .. }) = &mut view.reply
+        && !value.is_empty()
+    {
+        *value = Text::const_new(MASK);
+    }
+    view
+}
+
 enum Held<'a> {
     Free(KeyHeld<'a>),
     Known(Box<CommandView>),
@@ -336,7 +361,11 @@ pub struct Log {
 
 impl CommandLog for Log {
     fn put(&self, record: &CommandRecord) -> BoxFuture<'static, Result<(), StoreError>> {
-        let record = record.clone();
+        let mut record = record.clone();
+        // Until it is done it must be known what is to be set.
+        if record.view.state.is_settled() {
+            record.view = shown(record.view);
+        }
         let written = self.store.write(move |transaction| command_store::put(transaction, &record));
         Box::pin(async move { written.await.map_err(|error| StoreError(error.to_string())) })
     }
