@@ -1,6 +1,6 @@
 //! When to ask, and what. Pure: no clock, no device.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use switchroom_domain::Text;
 use switchroom_domain::command::{Command, Target, TargetKind};
@@ -13,8 +13,10 @@ use crate::device::messages::Doubts;
 const SLOWLY: Millis = Millis(2000);
 /// While reports come, it is asked half as often, and the rest is saved.
 const BUSY: Millis = Millis(4000);
-/// So many questions are asked at the beginning, without having been saved.
-const FIRST: i64 = 4;
+/// So many questions are asked at the beginning without having been saved.
+const FIRST: i64 = 1;
+/// What a contradiction adds to what is saved.
+const CREDIT: i64 = 3;
 /// Questions that can be saved up for when the device is quiet.
 const SAVED: i64 = 40;
 /// A device that has reported nothing for so long is quiet: what is known of it can be looked through.
@@ -83,6 +85,8 @@ pub struct Rounds {
     contradictions: VecDeque<Contradiction>,
     looked_at: Option<Timestamp>,
     asked_at: Timestamp,
+    /// When idle extensions were asked last.
+    extensions_asked: BTreeMap<Text, Timestamp>,
     /// In thousandths of a question.
     saved: i64,
     saved_at: Timestamp,
@@ -100,6 +104,7 @@ impl Rounds {
             contradictions: VecDeque::new(),
             looked_at: None,
             asked_at: Timestamp(0),
+            extensions_asked: BTreeMap::new(),
             saved: FIRST * 1000,
             saved_at: now,
             everything: true,
@@ -160,7 +165,12 @@ impl Rounds {
         let device = self.everything.then_some(Question::Device);
         self.everything = false;
         self.looked_at = Some(now);
-        let extensions = doubts.active.into_iter().chain(doubts.idle).map(Question::Extension);
+        // Those that were not asked for longest come first; a round may end early.
+        let mut idle = doubts.idle;
+        idle.sort();
+        self.extensions_asked.retain(|number, _| idle.binary_search(number).is_ok());
+        idle.sort_by_key(|number| self.extensions_asked.get(number).copied().unwrap_or_default());
+        let extensions = doubts.active.into_iter().chain(idle).map(Question::Extension);
         let all = [Question::Visitors, Question::Outers, Question::Groups];
         self.to_ask = device.into_iter().chain(all).chain(extensions).collect();
     }
@@ -169,6 +179,9 @@ impl Rounds {
     pub fn asked(&mut self, now: Timestamp, question: &Question) {
         self.asked_at = now;
         self.saved -= 1000;
+        if let Question::Extension(number) = question {
+            self.extensions_asked.insert(number.clone(), now);
+        }
         if self.to_ask.front() == Some(question) {
             self.to_ask.pop_front();
         }
@@ -188,8 +201,8 @@ impl Rounds {
         let (mut certain, new): (Vec<_>, Vec<_>) =
             repairs.into_iter().partition(|repair| before.contains(repair));
         if !new.is_empty() {
-            // A lost report may cost two questions.
-            self.saved += 2000;
+            // A lost report may cost two questions, and not every one that is lost contradicts anything.
+            self.saved += CREDIT * 1000;
             self.contradictions.push_back(Contradiction {
                 question: question.clone(),
                 corrections: new,

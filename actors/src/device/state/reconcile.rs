@@ -249,8 +249,11 @@ impl Look<'_> {
                 let call = self.cell.calls.iter().find(|call| {
                     call.live_legs().any(|leg| leg.kind == LegKind::Visitor && leg.wire_id == partner.id)
                 });
-                let Some(call) = call.filter(|call| self.is_settled(call)) else { continue };
-                match (&call.queue, self.cell.queue_groups.get(&number)) {
+                if call.is_some_and(|call| !self.is_settled(call)) {
+                    continue;
+                }
+                let known = call.and_then(|call| call.queue.as_ref());
+                match (known, self.cell.queue_groups.get(&number)) {
                     (Some(queue), None) => {
                         found.push(Correction::Queue { queue: queue.clone(), group: number })
                     }
