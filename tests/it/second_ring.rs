@@ -133,7 +133,7 @@ async fn no_telephone_rings_twice_whatever_is_cut_off() {
             client.post(url("/devices")).bearer_auth(TOKEN).json(&body).send().await.expect("an answer");
         assert_eq!(added.status().as_u16(), 201);
     }
-    let mut dice = Dice(0x5EED_0FD1_A15);
+    let mut dice = Dice(0x05EE_D0FD_1A15);
     let mut all = Vec::new();
     for n in 0..count {
         // One device after the other, so that a dial's fault is not another's.
