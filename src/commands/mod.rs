@@ -81,6 +81,9 @@ impl From<StorageError> for NotTaken {
     }
 }
 
+/// How long a question waits for a store that has stalled.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Keys whose command is on its way into the log.
 pub type KeysInUse = Mutex<HashMap<([u8; 32], String), [u8; 32]>>;
 
@@ -205,22 +208,34 @@ impl Services {
     /// # Errors
     /// When the store cannot be read.
     pub async fn command(&self, id: CommandId) -> Result<Option<CommandView>, StorageError> {
-        self.reader.query(move |connection| command_store::get(connection, id)).await
+        let read = || self.reader.query(move |connection| command_store::get(connection, id));
+        if let Some(view) = read().await? {
+            return Ok(Some(view));
+        }
+        // The answer to a question is given before it is on disk: whatever is on its way there comes first.
+        let written = self.store.write(|_| Ok(()));
+        if tokio::time::timeout(STORE_PATIENCE, written).await.is_err() {
+            tracing::warn!("the store takes its time: a command may not be found yet");
+        }
+        read().await
     }
 
-    /// The command as it is once it has settled, or after that time.
+    /// The command as it is once it has settled, or after that time; without a time, as it is now.
     pub async fn when_settled(
         &self,
         device: &Arc<Device>,
         view: CommandView,
         wait: Option<Duration>,
     ) -> CommandView {
-        let Some(wait) = wait.filter(|_| !view.state.is_settled()) else { return view };
+        if view.state.is_settled() {
+            return view;
+        }
         let Some(supervisor) = device.handle.commands() else { return view };
         let (settled, end) = oneshot::channel();
-        match supervisor.send(Await { id: view.id, settled: Some(settled) }).await {
+        let settled = wait.map(|_| settled);
+        match supervisor.send(Await { id: view.id, settled }).await {
             Ok(Some(now)) if now.state.is_settled() => *now,
-            Ok(Some(now)) => match tokio::time::timeout(wait, end).await {
+            Ok(Some(now)) => match tokio::time::timeout(wait.unwrap_or_default(), end).await {
                 Ok(Ok(view)) => *view,
                 _ => *now,
             },

@@ -294,7 +294,7 @@ async fn every_request_of_the_manual_reaches_a_device_and_does_what_it_says() {
     let service = Service::start_in(folder.path(), |config| {
         config.commands.dials_per_minute = 10_000;
         config.commands.timeout_seconds = 20;
-        // What it asks would stand among what the rows send.
+        // Only what a row sends is to be seen.
         config.commands.reconcile = false;
     });
     let rows: Vec<&Row> = rows::all().collect();
