@@ -5,4 +5,5 @@ mod house;
 mod ingress;
 mod memory;
 mod offline;
+mod om_endpoint;
 mod truth;

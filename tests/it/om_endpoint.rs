@@ -1,0 +1,429 @@
+//! Existing OM applications against the OM-compatible endpoint: unchanged, and with the bytes that a device gives them.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Program, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchroom_domain::time::Millis;
+use switchroom_protocol::Dialect;
+use switchroom_protocol::sign;
+use switchroom_simulator::{DeviceAction, Fleet, FleetConfig, Mix};
+use switchroom_test_support::{Service, TOKEN, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
+
+const CLIENTS: &str = r#"
+    [clients]
+    "127.0.0.1" = { device = "sim-1", name = "CRM" }
+    "127.0.0.2" = { devices = ["sim-2", "sim-1"], name = "PMS" }
+    signer = { devices = ["sim-2"], password = "123456" }
+    fresh = { devices = ["sim-2"], password = "s3cret", max_age = 60 }
+"#;
+const CRM: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+const PMS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
+
+const DEVICE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Control attribute=\"Query\">\n  <DeviceInfo/>\n</Control>\n";
+
+fn ext(id: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Control attribute=\"Query\">\n  <ext id=\"{id}\"/>\n</Control>\n"
+    )
+}
+
+fn dial(from: &str, to: &str) -> String {
+    // Tabs, CRLF and blanks before the declaration: all of them are in use.
+    format!(
+        "\r\n  <?xml version=\"1.0\" ?>\r\n<Transfer attribute=\"Connect\">\r\n\t<ext id=\"{from}\"/>\r\n\t{to}\r\n</Transfer>"
+    )
+}
+
+fn clear(visitor: &str) -> String {
+    format!("<Control attribute=\"Clear\"><visitor id=\"{visitor}\"/></Control>")
+}
+
+/// A service with the endpoint, before simulated OM devices that make no calls of their own.
+struct House {
+    service: Service,
+    fleet: Fleet,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut switchroom::config::Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let service = Service::start_in(folder.path(), |config| {
+            config.om_endpoint = toml::from_str(CLIENTS).expect("a configuration");
+            config.om_endpoint.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+            config.om_endpoint.origins = vec!["https://crm.example".into()];
+            change(config);
+        })
+        .expect("the service starts");
+        let config = FleetConfig {
+            devices: 2,
+            extensions: 10,
+            trunks: 4,
+            calls_per_minute: 1.0,
+            mix: Mix::none(),
+            report_to: format!("http://{}", service.reports),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            talk: Duration::from_secs(600),
+            phones_fail_every: None,
+            ..FleetConfig::default()
+        };
+        let fleet = Fleet::start(config).await.expect("the fleet starts");
+        for id in ["sim-1", "sim-2"] {
+            let address = fleet.command_address(id).expect("an OM takes commands");
+            let put = service.add_with(id, Dialect::Om, Default::default(), |s| {
+                s.address = Some(format!("http://{address}"))
+            });
+            put.await.expect("a device is added");
+        }
+        Self { service, fleet, _folder: folder }
+    }
+
+    fn om(&self) -> SocketAddr {
+        self.service.om.expect("the endpoint is on")
+    }
+
+    fn direct(&self) -> SocketAddr {
+        self.fleet.command_address("sim-1").expect("an OM takes commands")
+    }
+
+    /// Sends a command from this address to this path of the endpoint, and gives the body of its answer.
+    async fn send(&self, from: Ipv4Addr, path: &str, body: &str) -> String {
+        body_of(&exchange(self.om(), from, &post(path, "", body)).await)
+    }
+
+    fn commands(&self, device: &str) -> u64 {
+        self.fleet.truth().devices[device].commands
+    }
+
+    async fn rings(&self, number: &str) -> bool {
+        let rings = || self.fleet.truth().devices["sim-1"].rings.get(number).copied().unwrap_or(0);
+        eventually(Duration::from_secs(20), async || rings() > 0).await && rings() == 1
+    }
+
+    async fn rest(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        switchroom::link::tls::install_provider();
+        let request = reqwest::Client::new()
+            .request(method.parse().expect("a method"), format!("http://{}/api/v1{path}", self.service.api))
+            .bearer_auth(TOKEN)
+            .header("Content-Type", "application/json")
+            .header("Prefer", "wait=10");
+        let request = if body.is_null() { request } else { request.body(body.to_string()) };
+        let answer = request.send().await.expect("the API answers");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+}
+
+fn post(path: &str, headers: &str, body: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+async fn exchange(to: SocketAddr, from: Ipv4Addr, bytes: &str) -> String {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::new(IpAddr::V4(from), 0)).expect("an address of the loopback");
+    let mut stream = socket.connect(to).await.expect("it connects");
+    stream.write_all(bytes.as_bytes()).await.expect("it writes");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await;
+    read.expect("it is answered and closed").expect("it reads");
+    String::from_utf8(answer).expect("text")
+}
+
+fn body_of(answer: &str) -> String {
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    answer.split_once("\r\n\r\n").expect("a head").1.to_owned()
+}
+
+fn failed(code: u32, reason: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Event attribute=\"FAILED\">\n  <err code=\"{code}\" reason=\"{reason}\" />\n</Event>\n"
+    )
+}
+
+fn unauthorized(code: u32, reason: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<unauthorized/>\n<err code=\"{code}\" reason=\"{reason}\"/>\n"
+    )
+}
+
+/// The programs in `tests/clients`, each with what it is started by.
+fn programs(folder: &Path) -> Vec<(&'static str, Vec<PathBuf>)> {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let built = folder.join("om_client");
+    let mut cc = Program::new("cc");
+    cc.arg("-O1").arg("-Wall").arg("-o").arg(&built).arg(clients.join("om_client.c"));
+    assert!(cc.status().expect("a C compiler").success(), "om_client.c does not build");
+    vec![
+        ("C", vec![built]),
+        ("Ruby", vec!["ruby".into(), clients.join("om_client.rb")]),
+        ("Python", vec!["python3".into(), clients.join("om_client.py")]),
+        ("Python, half closed", vec!["python3".into(), clients.join("om_half_close.py")]),
+        ("Python, closed", vec!["python3".into(), clients.join("om_send_and_close.py")]),
+    ]
+}
+
+/// Runs a client against this address; what it prints, but for the time of day.
+async fn run(command: &[PathBuf], to: SocketAddr, more: &[&str], body: &str) -> String {
+    let (command, more, body) =
+        (command.to_vec(), more.iter().map(|&word| word.to_owned()).collect::<Vec<_>>(), body.to_owned());
+    let run = tokio::task::spawn_blocking(move || {
+        let mut child = Program::new(&command[0])
+            .args(&command[1..])
+            .args([to.ip().to_string(), to.port().to_string()])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}; ./test installs it", command[0].display()));
+        child.stdin.take().expect("its input").write_all(body.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{command:?}");
+        String::from_utf8(output.stdout).expect("text")
+    });
+    let output = run.await.expect("it runs");
+    let lines = output.split_inclusive('\n');
+    lines.map(|line| if line.starts_with("Date: ") { "Date: …\n" } else { line }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_clients_get_what_the_device_itself_would_give_them() {
+    let house = House::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let nobody = dial("999", "<ext id=\"201\"/>");
+    for (name, program) in programs(folder.path()).iter().take(4) {
+        for body in [DEVICE, &ext("209"), &ext("999"), &nobody, "<Control", "<Control attribute=\"Dance\"/>"]
+        {
+            let direct = run(program, house.direct(), &[], body).await;
+            let through = run(program, house.om(), &[], body).await;
+            assert!(direct.contains("200 OK"), "{name}: {direct}");
+            assert_eq!(through, direct, "{name}: {body}");
+        }
+    }
+    // A client that means to keep its connection finds it closed, and comes again.
+    let keeping = &programs(folder.path())[2].1;
+    let direct = run(keeping, house.direct(), &["3"], DEVICE).await;
+    assert_eq!(direct.matches("200 OK").count(), 3);
+    assert_eq!(run(keeping, house.om(), &["3"], DEVICE).await, direct);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dial_rings_once_whatever_the_client_does_with_its_connection() {
+    let house = House::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let direct =
+        run(&programs(folder.path())[0].1, house.direct(), &[], &dial("200", "<ext id=\"205\"/>")).await;
+    for ((name, program), (from, to)) in programs(folder.path()).iter().zip([
+        ("201", "206"),
+        ("202", "207"),
+        ("203", "208"),
+        ("204", "209"),
+        ("206", "200"),
+    ]) {
+        if from == "206" {
+            // Its telephone was rung; it is free again once that call is over.
+            house.send(CRM, "/xml", "<Control attribute=\"Clear\"><ext id=\"206\"/></Control>").await;
+        }
+        let through = run(program, house.om(), &[], &dial(from, &format!("<ext id=\"{to}\"/>"))).await;
+        match *name {
+            "C" | "Ruby" | "Python, half closed" => assert_eq!(through, direct, "{name}"),
+            "Python" => assert!(
+                through.contains("content-length: 0") || through.contains("Content-Length: 0"),
+                "{through}"
+            ),
+            _ => assert_eq!(through, ""),
+        }
+        if from != "206" {
+            assert!(house.rings(to).await, "{name} rang {to} other than once");
+        }
+    }
+    let connects = || house.fleet.truth().devices["sim-1"].commands_by_kind.get("Transfer.Connect").copied();
+    assert!(eventually(Duration::from_secs(20), async || connects() == Some(6)).await, "{:?}", connects());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_may_command_a_device_does() {
+    let house = House::start().await;
+    let before = (house.commands("sim-1"), house.commands("sim-2"));
+    let none = unauthorized(100, "authentication failed");
+    assert_eq!(house.send(STRANGER, "/xml", DEVICE).await, none);
+    assert_eq!(house.send(STRANGER, "/sim-1/xml", DEVICE).await, none);
+    assert_eq!(house.send(CRM, "/sim-2/xml", DEVICE).await, none, "another device");
+    assert_eq!(house.send(CRM, "/nowhere/xml", DEVICE).await, none);
+    let now = switchroom::clock::now().0 / Millis::from_secs(1).0;
+    let signed = |password: &str, nonce: &str, at: i64| {
+        let (at, nonce) = (at.to_string(), nonce.to_owned());
+        let signature = sign::sign(password, &nonce, &at);
+        format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Auth>\n  <Timestamp>{at}</Timestamp>\n  <nonce>{nonce}</nonce>\n  \
+             <Signature>{signature}</Signature>\n</Auth>\n<Control attribute=\"Query\">\n  <DeviceInfo/>\n</Control>\n"
+        )
+    };
+    for (body, code, reason) in [
+        (signed("wrong", "1", now), 102, "password validation failure"),
+        (signed("s3cret", "1", now - 3600), 103, "nonce timeout"),
+        (signed("123456", "1", 23).replace("<nonce>1</nonce>", ""), 101, "mandatory parameter missing"),
+        (signed("123456", &"n".repeat(33), 23), 104, "unspecified"),
+    ] {
+        assert_eq!(house.send(STRANGER, "/xml", &body).await, unauthorized(code, reason), "{body}");
+    }
+    assert_eq!((house.commands("sim-1"), house.commands("sim-2")), before, "nothing reached a device");
+    for body in [signed("123456", "23", 23), signed("s3cret", "23", now)] {
+        assert!(house.send(STRANGER, "/xml", &body).await.contains("<DeviceInfo>"));
+        assert!(house.send(STRANGER, "/sim-2/xml", &body).await.contains("<DeviceInfo>"));
+    }
+    assert_eq!(house.commands("sim-2"), before.1 + 4);
+    let overheard = house.send(Ipv4Addr::new(127, 0, 0, 8), "/xml", &signed("123456", "23", 23)).await;
+    assert_eq!(overheard, unauthorized(104, "unspecified"));
+    // By address: the first device is the one that is meant, and the others are named.
+    assert!(house.send(PMS, "/xml", DEVICE).await.contains("<DeviceInfo>"));
+    assert_eq!(house.commands("sim-2"), before.1 + 5);
+    assert!(house.send(PMS, "/sim-1/xml", DEVICE).await.contains("<DeviceInfo>"));
+    assert_eq!(house.commands("sim-1"), before.0 + 1);
+    let (_, metrics) = house.rest("GET", "/../../metrics", &Value::Null).await;
+    let metrics = metrics.as_str().unwrap_or_default();
+    assert!(
+        metrics.contains("switchroom_om_endpoint_requests_total{outcome=\"unauthorized\"} 9"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("switchroom_om_endpoint_requests_total{outcome=\"answered\"} 6"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_on_the_port_of_the_reports_are_treated_the_same() {
+    let house = House::start().await;
+    let reports = house.service.reports;
+    let direct = body_of(&exchange(house.direct(), CRM, &post("/xml", "", DEVICE)).await);
+    for path in ["/xml", "/", "/sim-1", "/sim-1/xml", "/omapi/report"] {
+        assert_eq!(body_of(&exchange(reports, CRM, &post(path, "", DEVICE)).await), direct, "{path}");
+    }
+    let none = unauthorized(100, "authentication failed");
+    assert_eq!(body_of(&exchange(reports, STRANGER, &post("/sim-1", "", DEVICE)).await), none);
+    assert_eq!(body_of(&exchange(reports, CRM, &post("/sim-2", "", DEVICE)).await), none);
+    // Without the endpoint there is nothing for them.
+    let service = Service::start().expect("the service starts");
+    assert!(service.om.is_none());
+    let answer = exchange(service.reports, CRM, &post("/xml", "", DEVICE)).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_pages_of_configured_origins_may_command_and_no_others() {
+    let house = House::start().await;
+    let preflight = |origin: &str| {
+        format!("OPTIONS /xml HTTP/1.1\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: POST\r\n\r\n")
+    };
+    let allowed = "\r\nAccess-Control-Allow-Origin: https://crm.example\r\n";
+    let answer = exchange(house.om(), CRM, &preflight("https://crm.example")).await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.contains(allowed), "{answer}");
+    assert!(answer.contains("\r\nAccess-Control-Allow-Headers: accept, Content-Type\r\n"), "{answer}");
+    let answer = exchange(house.om(), CRM, &preflight("https://evil.example")).await;
+    assert!(answer.contains("\r\nAccess-Control-Allow-Origin: (null)\r\n"), "{answer}");
+    let answer = exchange(house.om(), CRM, &post("/xml", "Origin: https://crm.example\r\n", DEVICE)).await;
+    assert!(answer.contains(allowed) && answer.contains("<DeviceInfo>"), "{answer}");
+    let before = house.commands("sim-1");
+    let evil = post("/xml", "Origin: https://evil.example\r\n", DEVICE);
+    assert_eq!(body_of(&exchange(house.om(), CRM, &evil).await), unauthorized(104, "unspecified"));
+    assert_eq!(house.commands("sim-1"), before, "a page is not asked first, so its command must not run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_fails_in_the_devices_words() {
+    let house = House::start_with(|config| {
+        config.commands.timeout_seconds = 1;
+        config.commands.wait_seconds = 1;
+        config.commands.find_out_seconds = 1;
+        config.commands.dials_per_minute = 1;
+    })
+    .await;
+    let before = house.commands("sim-1");
+    let denied = dial("200", "<outer to=\"0044123456\"/>");
+    assert_eq!(house.send(CRM, "/xml", &denied).await, failed(2, "restricted"));
+    assert_eq!(
+        house.send(CRM, "/xml", "<Control attribute=\"Dance\"><ext id=\"200\"/></Control>").await,
+        failed(1, "temp failure")
+    );
+    assert_eq!(house.send(CRM, "/xml", "<Control").await, failed(1, "temp failure"));
+    assert_eq!(house.commands("sim-1"), before, "nothing reached the device");
+    // Dials are counted by client.
+    let outside = dial("200", "<outer to=\"13012345678\"/>");
+    assert_ne!(house.send(CRM, "/xml", &outside).await, failed(1, "temp failure"));
+    assert_eq!(house.send(CRM, "/xml", &outside).await, failed(1, "temp failure"));
+    assert_ne!(house.send(PMS, "/sim-2/xml", &outside).await, failed(1, "temp failure"));
+    house.fleet.act("sim-1", DeviceAction::Hang).expect("it hangs");
+    assert_eq!(house.send(CRM, "/xml", DEVICE).await, failed(1, "temp failure"));
+    house.fleet.act("sim-1", DeviceAction::Resume).expect("it resumes");
+    let healed = eventually(Duration::from_secs(20), async || {
+        house.send(CRM, "/xml", DEVICE).await.contains("<DeviceInfo>")
+    });
+    assert!(healed.await, "it never came back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_is_refused_as_the_devices_server_does() {
+    let house = House::start().await;
+    for (bytes, status) in [
+        ("POST /xml HTTP/1.1\nContent-Length: 0\n\n".to_owned(), "400"),
+        ("POST /elsewhere HTTP/1.1\r\nContent-Length: 1\r\n\r\nx".to_owned(), "404"),
+        ("GET /xml?method=gw.config.get HTTP/1.0\r\nContent-Length: 0\r\n\r\n".to_owned(), "404"),
+        ("DELETE /xml HTTP/1.0\r\n\r\n".to_owned(), "501"),
+        ("POST /xml HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n".to_owned(), "413"),
+        (format!("POST /xml HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40_000)), "431"),
+    ] {
+        let answer = exchange(house.om(), CRM, &bytes).await;
+        assert!(answer.starts_with(&format!("HTTP/1.0 {status} ")), "{bytes:.60}: {answer}");
+    }
+    // A body without a length ends with its document.
+    let answer = exchange(house.om(), CRM, &format!("POST /xml HTTP/1.0\n\n{DEVICE}")).await;
+    assert!(body_of(&answer).contains("<DeviceInfo>"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_controlled_by_one_application_at_a_time() {
+    let house = House::start().await;
+    let visitor = async |from: &str| {
+        house.fleet.place_call("sim-1", from, "888").expect("a call");
+        let mut found = None;
+        let known = eventually(Duration::from_secs(20), async || {
+            let (_, calls) = house.rest("GET", "/calls", &Value::Null).await;
+            let legs =
+                calls["items"].as_array().into_iter().flatten().filter_map(|call| call["legs"].as_array());
+            let mut visitors = legs.flatten().filter(|leg| leg["kind"] == "visitor" && leg["number"] == from);
+            found = visitors.find_map(|leg| leg["wire_id"].as_str().map(str::to_owned));
+            found.is_some()
+        });
+        assert!(known.await, "the call was never reported");
+        found.expect("it was found")
+    };
+    let held = failed(1, "controlled by another application");
+    let one = visitor("13012345678").await;
+    let transfer =
+        format!("<Transfer attribute=\"Connect\"><visitor id=\"{one}\"/><ext id=\"205\"/></Transfer>");
+    let answer = house.send(CRM, "/xml", &transfer).await;
+    assert_ne!(answer, held);
+    assert_eq!(house.send(PMS, "/sim-1/xml", &clear(&one)).await, held);
+    let (status, problem) = house
+        .rest("POST", "/devices/sim-1/commands", &json!({"command": "clear", "party": {"visitor": one}}))
+        .await;
+    assert_eq!((status, &problem["type"]), (409, &json!("/problems/conflict")), "{problem}");
+    // Another call is another matter, and this one is still its application's.
+    let two = visitor("13012345679").await;
+    assert_ne!(house.send(PMS, "/sim-1/xml", &clear(&two)).await, held);
+    assert_ne!(house.send(CRM, "/xml", &clear(&one)).await, held);
+    // Once it has ended, it is nobody's.
+    let over = eventually(Duration::from_secs(20), async || {
+        house.send(PMS, "/sim-1/xml", &clear(&one)).await != held
+    });
+    assert!(over.await, "the lease outlived its call");
+}
