@@ -231,6 +231,10 @@ pub(super) async fn post(
     act: Act<Command>,
 ) -> Result<HttpResponse, Problem> {
     let device = device(&state, &caller, &path)?;
+    if matches!(act.body, Command::Verbatim { .. }) {
+        let detail = "there is no such command; one in a device's own words is only taken at the OM-compatible endpoint";
+        return Err(Problem::new(Kind::BadBody, detail).field("command"));
+    }
     may(&caller, &act.body)?;
     take(&state, &caller, &device, act.body, act.how).await
 }

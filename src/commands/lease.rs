@@ -51,15 +51,17 @@ pub struct Leases(HashMap<(DeviceId, Wire), Lease>);
 /// By whom the call is named that a command controls; none if it controls none.
 #[must_use]
 pub fn controls(command: &Command) -> Option<Wire> {
+    let named = |party: &PartyRef| match party {
+        PartyRef::Visitor { visitor } => Some(Wire::Visitor(visitor.clone())),
+        PartyRef::Outer { outer } => Some(Wire::Outer(outer.clone())),
+        _ => None,
+    };
     match command {
         Command::Accept { visitor } | Command::Queue { visitor, .. } => Some(Wire::Visitor(visitor.clone())),
         Command::Connect { from: party, .. } | Command::Clear { party } | Command::Announce { party, .. } => {
-            match party {
-                PartyRef::Visitor { visitor } => Some(Wire::Visitor(visitor.clone())),
-                PartyRef::Outer { outer } => Some(Wire::Outer(outer.clone())),
-                _ => None,
-            }
+            named(party)
         }
+        Command::Verbatim { parties, .. } => parties.iter().find_map(named),
         _ => None,
     }
 }

@@ -5,8 +5,10 @@
 //! same policy for numbers, each with what it may command ([`clients`]), and each call controlled by one of them at a
 //! time ([`crate::commands::lease`]).
 //!
-//! A command is understood before it goes on, and goes on as it was understood: what a device would make of odd bytes is
-//! not left to the device. Its answer comes back byte for byte. Where none came, or none was asked for, what is
+//! A command is understood before it goes on, and goes on as it was understood: what is made of odd bytes is not left to
+//! the device. One that is not known here is passed on in its own words, but written anew
+//! ([`switchroom_protocol::om::restate_command`]), so that no number goes past the policy. A device's answer comes back
+//! byte for byte. Where none came, or none was asked for, what is
 //! answered is what a device would say ([`reply`]). [`server`] is the HTTP around it, as the device's own server speaks it;
 //! commands that arrive on the port of the reports (the vendor's middleware takes both on one) come in by
 //! [`crate::ingress`].
@@ -21,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use switchroom_domain::command::Command;
 use switchroom_domain::id::DeviceId;
 use switchroom_domain::view::CommandState;
 use switchroom_protocol::om::{self, OmCommand};
@@ -140,7 +143,7 @@ impl Endpoint {
         let (outcome, body) = if way.origin.is_some() && origin.is_none() {
             // A browser sends a command before it asks who may read the answer.
             let origin = way.origin.as_deref().unwrap_or_default();
-            tracing::warn!(%source, origin, "a command of a web page was refused: om_endpoint.origins has not its origin");
+            tracing::warn!(%source, ?origin, "a command of a web page was refused: om_endpoint.origins has not its origin");
             (Outcome::Unauthorized, Bytes::from(reply::unauthorized(104)))
         } else {
             self.take(source, way.device.as_ref(), body).await
@@ -164,12 +167,21 @@ impl Endpoint {
         let client_name = client.name.as_str();
         let not_now = || Bytes::from(reply::failed(reply::NOT_NOW));
         let command = match request {
-            Ok(OmCommand { command: Ok(command), .. }) => command,
-            Ok(OmCommand { root, attribute, command: Err(error), .. }) => {
-                let attribute = attribute.unwrap_or_default();
-                tracing::warn!(client = client_name, device.id = %id, %root, %attribute, %error, "a command is not understood");
-                return (Outcome::Misunderstood, not_now());
+            // Of an application's group a device takes the members as additions; of ours, as the whole group.
+            Ok(OmCommand { command: Ok(command), .. })
+                if !matches!(command, Command::AssignGroup { .. }) && command.check().is_ok() =>
+            {
+                command
             }
+            // A device may know more than is known here.
+            Ok(OmCommand { root, attribute, .. }) => match om::restate_command(body) {
+                Some(command) => command,
+                None => {
+                    let attribute = attribute.unwrap_or_default();
+                    tracing::warn!(client = client_name, device.id = %id, ?root, ?attribute, "a command is not one of an OM");
+                    return (Outcome::Misunderstood, not_now());
+                }
+            },
             Err(error) => {
                 tracing::warn!(client = client_name, device.id = %id, %error, "a command cannot be read");
                 return (Outcome::Misunderstood, not_now());

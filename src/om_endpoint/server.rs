@@ -10,9 +10,10 @@ use std::time::Duration;
 use switchroom_domain::id::DeviceId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Endpoint, Outcome, Way, reply};
+use super::{Busy, Endpoint, Outcome, Way, reply};
 use crate::ingress::Limits;
 use crate::ingress::connection::{Open, drain};
 use crate::ingress::framing::{self, Message, More, Refusal, Step, Waiting};
@@ -99,9 +100,10 @@ impl Server {
 /// One connection: one request, one answer.
 async fn converse(counted: Counted, mut stream: TcpStream) {
     let endpoint = &counted.server.endpoint;
+    let _busy = Busy::enter(&endpoint.busy);
     // Answers are one write each; nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
-    let answer = match request(&mut stream).await {
+    let answer = match request(&mut stream, endpoint.services.stopping.subscribe()).await {
         Ok(None) => return,
         Ok(Some(message)) => respond(endpoint, counted.source, message).await,
         Err(refusal) => {
@@ -119,7 +121,10 @@ async fn converse(counted: Counted, mut stream: TcpStream) {
 }
 
 /// Reads a request; none when the sender went without one.
-async fn request(stream: &mut TcpStream) -> Result<Option<Message>, Refusal> {
+async fn request(
+    stream: &mut TcpStream,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<Option<Message>, Refusal> {
     let until = Instant::now() + Duration::from_secs(LIMITS.message_seconds.into());
     let mut buffer = Vec::with_capacity(2048);
     let mut more = More::May;
@@ -141,7 +146,13 @@ async fn request(stream: &mut TcpStream) -> Result<Option<Message>, Refusal> {
             Waiting::Signature => until.min(Instant::now() + PAUSE),
             _ => until,
         };
-        more = match timeout_at(patience, stream.read_buf(&mut buffer)).await {
+        let read = tokio::select! {
+            biased;
+            read = timeout_at(patience, stream.read_buf(&mut buffer)) => read,
+            // A stopping service takes what has begun, and nothing more.
+            _ = stopping.wait_for(|stopping| *stopping), if waiting == Waiting::Nothing => return Ok(None),
+        };
+        more = match read {
             Ok(Ok(read)) if read > 0 => More::May,
             Ok(_) => More::Ended,
             Err(_) if matches!(waiting, Waiting::Open | Waiting::Signature) => More::Silent,

@@ -350,11 +350,9 @@ async fn what_cannot_be_done_fails_in_the_devices_words() {
     let before = house.commands("sim-1");
     let denied = dial("200", "<outer to=\"0044123456\"/>");
     assert_eq!(house.send(CRM, "/xml", &denied).await, failed(2, "restricted"));
-    assert_eq!(
-        house.send(CRM, "/xml", "<Control attribute=\"Dance\"><ext id=\"200\"/></Control>").await,
-        failed(1, "temp failure")
-    );
     assert_eq!(house.send(CRM, "/xml", "<Control").await, failed(1, "temp failure"));
+    let unknown = "<Transfer attribute=\"Ring\"><ext id=\"200\"/><outer to=\"+44123456\"/></Transfer>";
+    assert_eq!(house.send(CRM, "/xml", unknown).await, failed(2, "restricted"));
     assert_eq!(house.commands("sim-1"), before, "nothing reached the device");
     // Dials are counted by client.
     let outside = dial("200", "<outer to=\"13012345678\"/>");
@@ -426,4 +424,33 @@ async fn a_call_is_controlled_by_one_application_at_a_time() {
         house.send(PMS, "/sim-1/xml", &clear(&one)).await != held
     });
     assert!(over.await, "the lease outlived its call");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_device_understands_is_passed_on_in_its_words() {
+    let house = House::start().await;
+    let kinds = |device: &str| house.fleet.truth().devices[device].commands_by_kind.clone();
+    let dance = "<Control attribute=\"Dance\"><ext id=\"200\"/></Control>";
+    let direct = body_of(&exchange(house.direct(), CRM, &post("/xml", "", dance)).await);
+    assert_eq!(house.send(PMS, "/sim-1/xml", dance).await, direct);
+    assert_eq!(kinds("sim-1").get("Control.Dance"), Some(&2));
+    // A device adds members to a group; the REST interface's groups are sets.
+    let assign = |members: &str| {
+        format!(
+            "<Control attribute=\"Assign\"><group id=\"5\"><voicefile>NewMorning</voicefile>{members}</group></Control>"
+        )
+    };
+    for members in ["<ext>200</ext><ext>201</ext>", "<ext>202</ext>"] {
+        let direct = body_of(&exchange(house.direct(), CRM, &post("/xml", "", &assign(members))).await);
+        assert_eq!(house.send(PMS, "/sim-2/xml", &assign(members)).await, direct);
+    }
+    let groups = |device: &str| house.fleet.truth().devices[device].groups.get("5").cloned();
+    assert_eq!(groups("sim-2"), groups("sim-1"));
+    assert_eq!(groups("sim-2").map(|members| members.len()), Some(3));
+    let verbatim = json!({"command": "verbatim", "document": dance});
+    let (status, problem) = house.rest("POST", "/devices/sim-1/commands", &verbatim).await;
+    assert_eq!((status, &problem["type"]), (400, &json!("/problems/bad-body")), "{problem}");
+    // It is in the command log like all others.
+    let (_, log) = house.rest("GET", "/devices/sim-1/commands", &Value::Null).await;
+    assert_eq!(log["items"][0]["command"], "verbatim", "{log}");
 }
