@@ -44,7 +44,7 @@ async fn serve(mut config: Config, path: Option<&Path>) -> anyhow::Result<()> {
     };
     output::say(&format!("Devices report to:        http://{place}/"))?;
     if let Some(om) = app.om_address {
-        output::say(&format!("OM applications command: http://{om}/DEVICE/xml"))?;
+        output::say(&format!("OM applications command:  http://{om}/DEVICE/xml"))?;
     }
     tracing::info!(api = %app.api_address, reports = %app.reports_address, "switchroom serves");
     loop {

@@ -5,6 +5,7 @@
 //! application for [`LASTS`]. Pure: the time, and the call that is live under the device's id, are given.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use switchroom_domain::Text;
@@ -67,7 +68,8 @@ pub fn controls(command: &Command) -> Option<Wire> {
 }
 
 impl Leases {
-    /// Takes the call for this application, or renews that. `call`: the one that is live under this id now.
+    /// Takes the call for this application, or renews that. `call`: the one that is live under this id now. Says whether
+    /// it is newly taken.
     ///
     /// # Errors
     /// When another application has it.
@@ -78,22 +80,60 @@ impl Leases {
         call: Option<CallId>,
         holder: [u8; 32],
         now: Instant,
-    ) -> Result<(), Held> {
+    ) -> Result<bool, Held> {
         if self.0.len() >= MOST {
             self.0.retain(|_, lease| lease.until > now);
         }
         let place = (device.clone(), wire);
+        let mut new = true;
         if let Some(lease) = self.0.get(&place) {
             let same_call = lease.call.is_none() || lease.call == call;
             if lease.holder != holder && same_call && lease.until > now {
                 return Err(Held { seconds: lease.until.duration_since(now).as_secs() + 1 });
             }
+            new = lease.holder != holder || !same_call;
         } else if self.0.len() >= MOST {
             // So many calls at once are not told apart any more; each may act on what it knows.
-            return Ok(());
+            return Ok(false);
         }
         self.0.insert(place, Lease { holder, until: now + LASTS, call });
-        Ok(())
+        Ok(new)
+    }
+
+    /// Gives it back, if this application has it.
+    fn give_back(&mut self, place: &(DeviceId, Wire), holder: [u8; 32]) {
+        if self.0.get(place).is_some_and(|lease| lease.holder == holder) {
+            self.0.remove(place);
+        }
+    }
+}
+
+/// A call that was taken for a command; given back unless that was done, because whoever did nothing controls nothing.
+pub struct Taken<'a> {
+    leases: &'a Mutex<Leases>,
+    place: (DeviceId, Wire),
+    holder: [u8; 32],
+    kept: bool,
+}
+
+impl<'a> Taken<'a> {
+    /// A call that was newly taken.
+    pub const fn new(leases: &'a Mutex<Leases>, device: DeviceId, wire: Wire, holder: [u8; 32]) -> Self {
+        Self { leases, place: (device, wire), holder, kept: false }
+    }
+
+    /// The command is done, or may be.
+    pub const fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+            leases.give_back(&self.place, self.holder);
+        }
     }
 }
 
@@ -120,7 +160,7 @@ mod tests {
     fn a_call_is_one_applications_until_a_minute_after_its_last_command() {
         let (mut leases, start, one) = (Leases::default(), Instant::now(), Some(call()));
         let mut take = |wire: Wire, holder, at: u64| {
-            leases.take(&device(), wire, one, holder, start + Duration::from_secs(at))
+            leases.take(&device(), wire, one, holder, start + Duration::from_secs(at)).map(drop)
         };
         assert_eq!(take(visitor("1"), CRM, 0), Ok(()));
         assert_eq!(take(visitor("1"), PMS, 30), Err(Held { seconds: 31 }));
@@ -136,13 +176,13 @@ mod tests {
     fn a_call_that_has_ended_is_nobodys() {
         let (mut leases, now, first, second) =
             (Leases::default(), Instant::now(), Some(call()), Some(call()));
-        assert_eq!(leases.take(&device(), visitor("1"), first, CRM, now), Ok(()));
+        assert_eq!(leases.take(&device(), visitor("1"), first, CRM, now), Ok(true));
         assert!(leases.take(&device(), visitor("1"), first, PMS, now).is_err());
-        assert_eq!(leases.take(&device(), visitor("1"), second, PMS, now), Ok(()), "the id was used again");
+        assert_eq!(leases.take(&device(), visitor("1"), second, PMS, now), Ok(true), "the id was used again");
         // A call that no report has told of yet.
-        assert_eq!(leases.take(&device(), visitor("2"), None, CRM, now), Ok(()));
+        assert_eq!(leases.take(&device(), visitor("2"), None, CRM, now), Ok(true));
         assert!(leases.take(&device(), visitor("2"), second, PMS, now).is_err());
-        assert_eq!(leases.take(&device(), visitor("1"), None, CRM, now), Ok(()), "it is gone");
+        assert_eq!(leases.take(&device(), visitor("1"), None, CRM, now), Ok(true), "it is gone");
     }
 
     #[test]
@@ -157,13 +197,29 @@ mod tests {
     }
 
     #[test]
+    fn who_did_nothing_controls_nothing() {
+        let (leases, now, one) = (Mutex::new(Leases::default()), Instant::now(), Some(call()));
+        let take =
+            |holder| leases.lock().expect("nobody panicked").take(&device(), visitor("1"), one, holder, now);
+        assert_eq!(take(CRM), Ok(true));
+        drop(Taken::new(&leases, device(), visitor("1"), CRM));
+        assert_eq!(take(PMS), Ok(true), "it was given back");
+        drop(Taken::new(&leases, device(), visitor("1"), CRM));
+        assert_eq!(take(PMS), Ok(false), "it is not another's to give back");
+        let mut kept = Taken::new(&leases, device(), visitor("1"), PMS);
+        kept.keep();
+        drop(kept);
+        assert!(take(CRM).is_err());
+    }
+
+    #[test]
     fn leases_are_bounded() {
         let (mut leases, now) = (Leases::default(), Instant::now());
         for n in 0..MOST + 10 {
-            assert_eq!(leases.take(&device(), visitor(&n.to_string()), None, CRM, now), Ok(()));
+            assert!(leases.take(&device(), visitor(&n.to_string()), None, CRM, now).is_ok());
         }
         assert_eq!(leases.0.len(), MOST);
-        assert_eq!(leases.take(&device(), visitor("new"), None, CRM, now + LASTS), Ok(()));
+        assert_eq!(leases.take(&device(), visitor("new"), None, CRM, now + LASTS), Ok(true));
         assert_eq!(leases.0.len(), 1);
     }
 }

@@ -145,7 +145,7 @@ impl Services {
         if let Some(reason) = self.cannot(device, &command) {
             return Err(NotTaken::Incapable(reason));
         }
-        self.lease(device, &command, by).await?;
+        let mut taken = self.lease(device, &command, by).await?;
         self.policy.dial(by.token, command.dials().map(|number| number.as_str()), Instant::now())?;
         let now = crate::clock::now();
         let id = CommandId(uuid::Uuid::now_v7());
@@ -179,11 +179,16 @@ impl Services {
         let submit = Submit { record: Box::new(record), settled, answer };
         supervisor.send(submit).await.map_err(|_| gone())??;
         drop(held);
+        let mut keep = || taken.iter_mut().for_each(lease::Taken::keep);
         if let (Some(wait), Some(end)) = (wait, end)
             && let Ok(Ok(view)) = tokio::time::timeout(wait, end).await
         {
+            if view.state != CommandState::Failed {
+                keep();
+            }
             return Ok(Posted { view: *view, again: false });
         }
+        keep();
         let view = self.command(id).await?.unwrap_or(view);
         Ok(Posted { view, again: false })
     }
@@ -206,11 +211,14 @@ impl Services {
 
     /// Takes the call that a command controls for who posted it. Applications only come in by the OM-compatible
     /// endpoint, so without it there is nothing to keep apart.
-    async fn lease(&self, device: &Arc<Device>, command: &Command, by: &By) -> Result<(), NotTaken> {
-        if self.config.om_endpoint.listen.is_none() {
-            return Ok(());
-        }
-        let Some(wire) = lease::controls(command) else { return Ok(()) };
+    async fn lease(
+        &self,
+        device: &Arc<Device>,
+        command: &Command,
+        by: &By,
+    ) -> Result<Option<lease::Taken<'_>>, NotTaken> {
+        let on = self.config.om_endpoint.listen.is_some();
+        let Some(wire) = lease::controls(command).filter(|_| on) else { return Ok(None) };
         let (kind, id) = match &wire {
             Wire::Visitor(id) => (LegKind::Visitor, id),
             Wire::Outer(id) => (LegKind::Outer, id),
@@ -223,8 +231,9 @@ impl Services {
         let call = live
             .find(|call| call.legs.iter().any(|leg| leg.kind == kind && leg.wire_id.as_ref() == Some(id)))
             .map(|call| call.id);
-        lock(&self.leases).take(&device.settings.id, wire, call, by.token, Instant::now())?;
-        Ok(())
+        let id = &device.settings.id;
+        let new = lock(&self.leases).take(id, wire.clone(), call, by.token, Instant::now())?;
+        Ok(new.then(|| lease::Taken::new(&self.leases, id.clone(), wire, by.token)))
     }
 
     /// The command of this id.

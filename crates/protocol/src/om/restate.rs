@@ -27,6 +27,10 @@ pub fn restate_command(body: &[u8]) -> Option<Command> {
     let mut xml = Xml::bare();
     let mut parties = Vec::new();
     write(&mut xml, &mut parties, root)?;
+    if root.attribute("attribute").is_some_and(|what| what.eq_ignore_ascii_case("Query")) {
+        // To ask about a call is not to act on it.
+        parties.retain(|party| matches!(party, PartyRef::Number { .. }));
+    }
     let document = String::from_utf8(xml.into_bytes()).ok()?;
     Some(Command::Verbatim { document: document.into(), parties })
 }
@@ -122,6 +126,7 @@ mod tests {
         assert_eq!(numbers("<Transfer attribute=\"Ring\"><outer to=\"0044\"/></Transfer>"), number("0044"));
         assert_eq!(numbers("<Transfer><outer>0044</outer></Transfer>"), number("0044"));
         assert_eq!(numbers("<Transfer><a><b TO=\" 0044 \"/></a></Transfer>"), number("0044"));
+        assert_eq!(numbers("<Control attribute=\"query\"><visitor id=\"1\"/></Control>"), Some(Vec::new()));
         let of_call = numbers("<Transfer><visitor id=\"1\"/><outer id=\"2\" to=\"0044\"/></Transfer>")
             .expect("a request");
         assert!(of_call.contains(&PartyRef::Visitor { visitor: "1".into() }), "{of_call:?}");
