@@ -22,6 +22,7 @@ use switchroom_actors::ingress::{Gate, Ingress, Limits as IngressLimits};
 use switchroom_actors::ports::{
     CommandLog, CommandPorts, DeviceLink, INTERNAL, Interpreter, LoadedCell, Ports, RawReport, Store,
 };
+use switchroom_actors::reconcile::Reconciler;
 use switchroom_actors::recorder::Recorder;
 use switchroom_actors::supervision::{Dismiss, Supervise, Supervisor};
 use switchroom_domain::fact::Fact;
@@ -154,13 +155,15 @@ impl App {
         let secret_key = SecretKey::open(&key_file)?;
         let registry = Arc::new(Registry::default());
         let census = Arc::new(Census::default());
+        // Bounded by how often devices start.
+        let booted = tokio::sync::mpsc::unbounded_channel();
         let ports = Ports {
             clock: Arc::new(crate::clock::SystemClock),
             store: Arc::<SqliteStore>::clone(&store),
             interpreter: Arc::new(Reread(Arc::clone(&registry))),
             observer: Arc::<Metrics>::clone(&metrics),
             census: Arc::clone(&census),
-            news: Arc::new(commands::News(Arc::clone(&registry))),
+            news: Arc::new(commands::News { registry: Arc::clone(&registry), booted: booted.0 }),
         };
         let link: Arc<dyn DeviceLink> = Arc::new(Link::new(
             Arc::clone(&registry),
@@ -202,7 +205,11 @@ impl App {
         let om_endpoint = Endpoint::new(&services);
         let reports_address = services.listen_for_reports(om_endpoint.as_ref())?;
         actix_rt::spawn(keep_proofs(Arc::clone(&services)));
+        actix_rt::spawn(commands::restore::restore_all(Arc::clone(&services), booted.1));
         services.recover_commands().await?;
+        for device in services.registry.all() {
+            services.attend_to(&device).await;
+        }
         let mut om_address = services.config.om_endpoint.listen;
         if let (Some(endpoint), Some(address)) = (&om_endpoint, &mut om_address) {
             *address = om_endpoint::server::Server::start(Arc::clone(endpoint), *address)
@@ -374,9 +381,17 @@ impl Services {
         };
         let (handle, settings) = (Arc::clone(handle), self.config.commands.supervision());
         let (started, supervisor) = oneshot::channel();
+        let reconcile = self.config.commands.reconcile;
+        // Spread by chance, so that a fleet is not asked all at once.
+        let delay = Duration::from_millis(200 + handle.id.stable_hash() % 2000);
         room.handle.spawn(async move {
+            let (clock, gate) = (Arc::clone(&ports.clock), ports.gate.clone());
+            let supervisor = CommandSupervisor::start_here(Arc::clone(&handle), settings, ports);
+            if reconcile {
+                Reconciler::start_here(handle, supervisor.clone(), clock, gate, delay);
+            }
             // The starter waits for it.
-            let _ = started.send(CommandSupervisor::start_here(handle, settings, ports));
+            let _ = started.send(supervisor);
         });
         supervisor.await.ok()
     }
@@ -400,6 +415,7 @@ impl Services {
         if let Some(known) = &known {
             device.proof = Arc::clone(&known.proof);
             device.info = Arc::clone(&known.info);
+            device.restoring = Arc::clone(&known.restoring);
         }
         device.from_file = from_file;
         let device = Arc::new(device);
@@ -408,6 +424,7 @@ impl Services {
             let loaded = self.store.load(handle.id.clone()).await?;
             self.supervise(&handle, loaded).await?;
         }
+        self.attend_to(&device).await;
         Ok(device)
     }
 
@@ -417,6 +434,7 @@ impl Services {
     /// When it cannot be removed from the store.
     pub async fn remove_device(&self, id: &DeviceId) -> anyhow::Result<bool> {
         let Some(device) = self.registry.remove(id) else { return Ok(false) };
+        device.handle.retire();
         let dismissed = self.arbiters[device.handle.arbiter].supervisor.send(Dismiss(id.clone())).await;
         dismissed.context("a supervisor is gone")?;
         let removed = id.clone();

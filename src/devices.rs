@@ -289,6 +289,8 @@ pub struct Device {
     pub proof: Arc<Mutex<ProofState>>,
     /// What it told of itself when it was asked; kept over changes of its settings.
     pub info: Arc<Mutex<DeviceFacts>>,
+    /// Held while it is given back what it forgot; kept over changes of its settings.
+    pub restoring: Arc<tokio::sync::Mutex<()>>,
     /// Whether it stands in the configuration file, which then has the last word.
     pub from_file: bool,
 }
@@ -305,6 +307,7 @@ impl Device {
             handle,
             proof: Arc::default(),
             info: Arc::default(),
+            restoring: Arc::default(),
             from_file: false,
         }
     }

@@ -18,7 +18,7 @@ use switchroom_actors::ports::{INTERNAL, Observer};
 use switchroom_domain::command::Command;
 use switchroom_domain::event::{Event, EventKind};
 use switchroom_domain::outcome::Outcome;
-use switchroom_domain::view::Direction;
+use switchroom_domain::view::{Basis, Direction};
 
 /// Processing times; 5 s stays an edge, it is the devices' own deadline.
 const PROCESSING: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -318,7 +318,7 @@ impl Metrics {
                 self.reports.with_label_values(&[dialect, "other", outcome.as_str()]);
             }
         }
-        for command in Command::NAMES {
+        for command in Command::NAMES.into_iter().chain(["verbatim"]) {
             self.command_queue.with_label_values(&[command, "succeeded"]);
             self.command_duration.with_label_values(&[command, "succeeded"]);
         }
@@ -383,8 +383,12 @@ impl Metrics {
                 let outcome = data.reason.as_deref().unwrap_or("unknown");
                 self.queue_wait.with_label_values(&[outcome]).observe(data.wait_seconds.unwrap_or_default());
             }
-            EventKind::GapDetected => {
+            // What was corrected by asking is counted with its repair.
+            EventKind::GapDetected if data.basis != Basis::Reconciled => {
                 self.gaps.with_label_values(&[data.reason.as_deref().unwrap_or("other"), "open"]).inc();
+            }
+            EventKind::GapRepaired => {
+                self.gaps.with_label_values(&[data.reason.as_deref().unwrap_or("other"), "repaired"]).inc();
             }
             EventKind::DeviceWentUp if self.per_device => {
                 self.device_up.with_label_values(&[event.device.as_str()]).set(1.0);

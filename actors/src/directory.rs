@@ -2,11 +2,12 @@
 //! [`DeviceHandle`] finds it there.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use actix::Addr;
 use switchroom_domain::id::DeviceId;
+use switchroom_domain::time::Timestamp;
 
 use crate::command::CommandSupervisor;
 use crate::device::Device;
@@ -22,6 +23,10 @@ pub struct DeviceHandle {
     addr: RwLock<Option<Addr<Device>>>,
     commands: RwLock<Option<Addr<CommandSupervisor>>>,
     line: Mutex<Line>,
+    /// The device was removed.
+    retired: AtomicBool,
+    /// When its last report came in, in milliseconds.
+    reported_at: AtomicI64,
     /// How many commands wait for their turn.
     commands_waiting: AtomicUsize,
     /// How many reports are in the cell's mailbox.
@@ -54,6 +59,8 @@ impl DeviceHandle {
             addr: RwLock::new(None),
             commands: RwLock::new(None),
             line: Mutex::default(),
+            retired: AtomicBool::new(false),
+            reported_at: AtomicI64::new(0),
             commands_waiting: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
         })
@@ -75,6 +82,27 @@ impl DeviceHandle {
     pub fn commands(&self) -> Option<Addr<CommandSupervisor>> {
         let commands = self.commands.read().unwrap_or_else(PoisonError::into_inner).clone();
         commands.filter(Addr::connected)
+    }
+
+    /// The device was removed: nothing asks it any more.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Was it removed?
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// When its last report came in since the start of the process.
+    #[must_use]
+    pub fn reported_at(&self) -> Timestamp {
+        Timestamp(self.reported_at.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn reported(&self, at: Timestamp) {
+        self.reported_at.store(at.0, Ordering::Relaxed);
     }
 
     /// How many commands wait for their turn.

@@ -72,6 +72,16 @@ pub enum Told {
         /// Which call.
         call: CallId,
     },
+    /// The device said, when it was asked, what the extension's line does.
+    LineAsked {
+        /// What it does.
+        status: LineStatus,
+    },
+    /// The device has this extension or trunk, on this line.
+    Known {
+        /// The line.
+        line_id: Option<Text>,
+    },
     /// The trunk was named in a report, outside of any call.
     Mentioned,
     /// A call entered the queue.

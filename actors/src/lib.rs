@@ -30,6 +30,7 @@ pub mod extension;
 pub mod group_queue;
 pub mod ingress;
 pub mod ports;
+pub mod reconcile;
 pub mod recorder;
 pub mod shell;
 pub mod supervision;

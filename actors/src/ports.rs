@@ -160,8 +160,11 @@ pub trait Observer: Send + Sync {
     fn restarted(&self, actor: &'static str);
 }
 
-/// Is told which call a command made, or was about.
+/// Is told what of a cell matters for commands.
 pub trait CommandNews: Send + Sync {
+    /// The device has started: what commands assigned to it is gone.
+    fn booted(&self, device: &DeviceId);
+
     /// The call of a command was found.
     fn call_found(&self, device: &DeviceId, command: CommandId, call: CallId);
 }

@@ -25,7 +25,7 @@ use super::error::{Kind, Problem, ProblemBody};
 use super::input::{Page, Params, body_problem, cursor, limit, place, read_body};
 use super::view::device;
 use crate::commands::policy::Denied;
-use crate::commands::{By, NotTaken};
+use crate::commands::{By, NotTaken, shown};
 use crate::devices::Device;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -184,7 +184,7 @@ pub(super) async fn take(
 ) -> Result<HttpResponse, Problem> {
     let by = By { token: caller.token_hash(), key: how.key };
     let posted = state.services.post_command(device, command, &by, how.wait).await?;
-    Ok(answer(&posted.view, posted.again, how.wait.is_some()))
+    Ok(answer(&shown(posted.view), posted.again, how.wait.is_some()))
 }
 
 /// Takes a command and waits for its end.
@@ -267,8 +267,8 @@ pub(super) async fn one(
     }
     let wait = preferred_wait(&request)?;
     match state.services.registry.get(&view.device) {
-        Some(device) => Ok(web::Json(state.services.when_settled(&device, view, wait).await)),
-        None => Ok(web::Json(view)),
+        Some(device) => Ok(web::Json(shown(state.services.when_settled(&device, view, wait).await))),
+        None => Ok(web::Json(shown(view))),
     }
 }
 
@@ -297,5 +297,6 @@ pub(super) async fn of_device(
     let more = items.len() > limit;
     items.truncate(limit);
     let next_cursor = items.last().filter(|_| more).map(|last| cursor("commands", &last.id.to_string()));
+    let items = items.into_iter().map(shown).collect();
     Ok(web::Json(Page { items, next_cursor }))
 }

@@ -328,7 +328,8 @@ pub(super) struct ParameterView {
 }
 
 fn described(parameter: &'static parameters::Parameter, value: Option<Text>) -> ParameterView {
-    let masked = value.map(|value| if parameter.is_secret() { Text::const_new("********") } else { value });
+    let masked =
+        value.map(|value| if parameter.is_secret() { Text::const_new(crate::commands::MASK) } else { value });
     ParameterView {
         name: parameter.name,
         id: parameter.id,
@@ -420,4 +421,40 @@ pub(super) async fn put_parameter(
     let command = Command::WriteParameter { name: parameter.name.into(), value, line_id };
     may(&caller, &command)?;
     take(&state, &caller, &device, command, act.how).await
+}
+
+/// Something that was assigned to a device, and is given back to it when it starts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DesiredView {
+    /// `extension`, `group` or `menu`.
+    kind: String,
+    /// Which: an extension's line, a group's or menu's number.
+    key: String,
+    /// The command that assigns it.
+    #[schema(value_type = Object)]
+    command: Command,
+    /// When the device last took it.
+    #[schema(value_type = String, format = DateTime)]
+    applied_at: switchroom_domain::time::Timestamp,
+    /// Why it could not be given back, the last time.
+    error: Option<String>,
+}
+
+/// What was assigned to the device and is given back when it starts: it forgets what commands assign.
+#[utoipa::path(get, path = "/api/v1/devices/{device}/desired", tag = "configuration", params(("device" = String, Path)),
+    responses((status = 200, body = All<DesiredView>), (status = 404, body = ProblemBody)))]
+pub(super) async fn desired(
+    state: web::Data<State>,
+    caller: Caller,
+    path: web::Path<String>,
+) -> Result<web::Json<All<DesiredView>>, Problem> {
+    let device = device(&state, &caller, &path)?;
+    caller.require(super::commands::KEEPERS)?;
+    let id = device.settings.id.clone();
+    let found = state.services.reader.query(move |c| crate::storage::desired::of_device(c, &id)).await?;
+    let view = |desired: crate::storage::desired::Desired| {
+        let crate::storage::desired::Desired { kind, key, command, applied_at, error } = desired;
+        DesiredView { kind, key, command, applied_at, error }
+    };
+    Ok(all(found.into_iter().map(view).collect()))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use switchroom_actors::device::messages::GetStatus;
+use switchroom_actors::device::messages::{DeviceStatus, GetStatus};
 use switchroom_domain::time::Timestamp;
 use utoipa::{IntoParams, ToSchema};
 
@@ -88,7 +88,13 @@ pub(super) struct DeviceView {
 
 impl DeviceView {
     /// A device as this caller may see it.
-    fn new(device: &Device, caller: &Caller, last_report_at: Option<Timestamp>) -> Self {
+    fn new(device: &Device, caller: &Caller, status: Option<&DeviceStatus>) -> Self {
+        let last_report_at = status.and_then(|status| status.last_report_at);
+        let state = match status {
+            Some(status) if status.unreachable => DeviceState::Down,
+            Some(DeviceStatus { last_report_at: Some(_), .. }) => DeviceState::Up,
+            _ => DeviceState::Unknown,
+        };
         let settings = device.settings.clone();
         let facts = device.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let secret = settings.proof.kind == ProofKind::Path && !caller.sees_report_paths();
@@ -107,7 +113,7 @@ impl DeviceView {
             report_path: (!secret).then_some(settings.report_path),
             source: settings.source,
             connection: settings.connection,
-            state: if last_report_at.is_some() { DeviceState::Up } else { DeviceState::Unknown },
+            state,
             model: facts.model,
             firmware: facts.firmware,
             last_report_at,
@@ -120,7 +126,7 @@ impl DeviceView {
     /// With what its cell says.
     pub(super) async fn ask(device: &Device, caller: &Caller) -> Self {
         let status = try_ask(device, GetStatus).await;
-        Self::new(device, caller, status.and_then(|status| status.last_report_at))
+        Self::new(device, caller, status.as_ref())
     }
 }
 
@@ -196,7 +202,7 @@ async fn views(devices: Vec<Arc<Device>>, caller: &Caller) -> Vec<DeviceView> {
     let answers = ask_all(devices, || GetStatus).await;
     let view = |(device, status): (Arc<Device>, Option<_>)| {
         let status: Option<switchroom_actors::device::messages::DeviceStatus> = status;
-        DeviceView::new(&device, caller, status.and_then(|status| status.last_report_at))
+        DeviceView::new(&device, caller, status.as_ref())
     };
     answers.into_iter().map(view).collect()
 }

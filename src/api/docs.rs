@@ -29,7 +29,7 @@ use super::{
         entities::group, calls::of_device, calls::list, calls::one, cdrs::list, cdrs::csv, events::past,
         call_actions::dial, call_actions::hang_up, call_actions::act,
         commands::post, commands::of_device, commands::one, configure::change_extension, configure::put_group,
-        configure::menus, configure::menu, configure::put_menu, configure::remove_menu, configure::voice_files,
+        configure::desired, configure::menus, configure::menu, configure::put_menu, configure::remove_menu, configure::voice_files,
         configure::remove_voice_file, configure::parameters, configure::parameter, configure::put_parameter,
         stream::stream, websocket::open, tokens::list, tokens::create, tokens::remove, quarantine::list,
         observe::metrics, observe::device_metrics, observe::healthz, observe::readyz,

@@ -192,6 +192,7 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/devices/{device}/calls", "GET", get => calls::of_device);
     route!("/api/v1/devices/{device}/commands", "GET, POST", get => commands::of_device, post => commands::post);
     route!("/api/v1/commands/{command}", "GET", get => commands::one);
+    route!("/api/v1/devices/{device}/desired", "GET", get => configure::desired);
     route!("/api/v1/devices/{device}/menus", "GET", get => configure::menus);
     route!("/api/v1/devices/{device}/menus/{menu}", "GET, PUT, DELETE",
         get => configure::menu, put => configure::put_menu, delete => configure::remove_menu);

@@ -64,6 +64,12 @@ enum Command {
     Cdrs(client::cdrs::Args),
     /// Lists past events, the oldest first, or follows them as they happen.
     Events(client::events::Args),
+    /// Makes a call.
+    Dial(client::dial::Args),
+    /// Hangs up a live call.
+    Hangup(client::hangup::Args),
+    /// Gives a device one command, as JSON.
+    Send(client::send::Args),
     /// Prints the OpenAPI document of the REST API.
     Openapi(openapi::Args),
 }
@@ -102,6 +108,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Queues(args) => client::queues::run(&args),
         Command::Cdrs(args) => client::cdrs::run(&args),
         Command::Events(args) => client::events::run(&args),
+        Command::Dial(args) => client::dial::run(&args),
+        Command::Hangup(args) => client::hangup::run(&args),
+        Command::Send(args) => client::send::run(&args),
         Command::Openapi(args) => openapi::run(&args),
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod lease;
 pub mod policy;
+pub mod restore;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,19 +18,21 @@ use switchroom_actors::command::messages::{
 use switchroom_actors::command::state::Refusal;
 use switchroom_actors::device::messages::GetCalls;
 use switchroom_actors::ports::{CommandLog, CommandNews, StoreError};
+use switchroom_domain::Text;
 use switchroom_domain::command::{BadCommand, Command};
 use switchroom_domain::id::{CallId, CommandId, DeviceId};
+use switchroom_domain::reply::Reply;
 use switchroom_domain::time::Millis;
 use switchroom_domain::view::{CommandState, CommandView, LegKind};
 use switchroom_protocol::om::parameters;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use self::lease::Wire;
 use self::policy::Denied;
 use crate::app::Services;
 use crate::devices::{Device, Registry};
 use crate::metrics::Metrics;
-use crate::storage::{SqliteStore, StorageError, commands as command_store};
+use crate::storage::{SqliteStore, StorageError, commands as command_store, desired};
 
 /// Who posts a command.
 #[derive(Debug, Clone)]
@@ -289,6 +292,16 @@ impl Services {
         Ok(supervisor)
     }
 
+    /// Has a device asked what its reports may fail to tell, from now on.
+    pub async fn attend_to(&self, device: &Arc<Device>) {
+        let is_asked = self.config.commands.reconcile
+            && device.settings.dialect == switchroom_protocol::Dialect::Om
+            && device.settings.address.is_some();
+        if is_asked && let Err(error) = self.command_supervisor(device).await {
+            tracing::error!(device.id = %device.settings.id, %error, "the device is not asked what its reports may fail to tell");
+        }
+    }
+
     /// Takes up what had not settled when the service stopped.
     ///
     /// # Errors
@@ -345,6 +358,29 @@ fn check_parameter(command: &Command) -> Result<(), BadCommand> {
     Ok(())
 }
 
+/// What stands for a password.
+pub const MASK: &str = "********";
+
+/// The command as it may be seen and kept: a password that it sets or reads is not in it.
+#[must_use]
+pub fn shown(mut view: CommandView) -> CommandView {
+    let (Command::ReadParameter { name, .. } | Command::WriteParameter { name, .. }) = &view.request else {
+        return view;
+    };
+    if !parameters::find(name).is_some_and(parameters::Parameter::is_secret) {
+        return view;
+    }
+    if let Command::WriteParameter { value, .. } = &mut view.request {
+        *value = Text::const_new(MASK);
+    }
+    if let Some(Reply::Parameter { value: Some(value), .. }) = &mut view.reply
+        && !value.is_empty()
+    {
+        *value = Text::const_new(MASK);
+    }
+    view
+}
+
 enum Held<'a> {
     Free(KeyHeld<'a>),
     Known(Box<CommandView>),
@@ -364,22 +400,48 @@ pub struct Log {
 
 impl CommandLog for Log {
     fn put(&self, record: &CommandRecord) -> BoxFuture<'static, Result<(), StoreError>> {
-        let record = record.clone();
+        let mut record = record.clone();
+        // Until it is done it must be known what is to be set.
+        if record.view.state.is_settled() {
+            record.view = shown(record.view);
+        }
         let written = self.store.write(move |transaction| command_store::put(transaction, &record));
         Box::pin(async move { written.await.map_err(|error| StoreError(error.to_string())) })
     }
 
     fn settled(&self, command: &CommandView, waited: Duration, took: Duration) {
+        if command.state == CommandState::Succeeded && desired::is_remembered(&command.request) {
+            let (device, request, now) =
+                (command.device.clone(), command.request.clone(), crate::clock::now());
+            let written =
+                self.store.write(move |transaction| desired::remember(transaction, &device, &request, now));
+            actix_rt::spawn(async move {
+                if let Err(error) = written.await {
+                    tracing::error!(%error, "what was assigned could not be remembered");
+                }
+            });
+        }
         self.metrics.command_settled(&command.command, command.state.as_str(), waited, took);
     }
 }
 
-/// Tells a device's command supervisor which call a command made.
-pub struct News(pub Arc<Registry>);
+/// Tells a device's command supervisor which call a command made, and who gives settings back that a device has started.
+pub struct News {
+    /// The devices.
+    pub registry: Arc<Registry>,
+    /// Devices that have started.
+    pub booted: mpsc::UnboundedSender<DeviceId>,
+}
 
 impl CommandNews for News {
+    fn booted(&self, device: &DeviceId) {
+        if self.booted.send(device.clone()).is_err() {
+            tracing::debug!(device.id = %device, "it started as the service stops");
+        }
+    }
+
     fn call_found(&self, device: &DeviceId, command: CommandId, call: CallId) {
-        let supervisor = self.0.get(device).and_then(|device| device.handle.commands());
+        let supervisor = self.registry.get(device).and_then(|device| device.handle.commands());
         if let Some(supervisor) = supervisor
             && supervisor.try_send(CallFound { command, call }).is_err()
         {

@@ -138,6 +138,8 @@ pub struct CommandsConfig {
     pub capacity: usize,
     /// For so many seconds it is tried to find out what became of a command that got no answer.
     pub find_out_seconds: u32,
+    /// Devices are asked what their reports may have failed to tell.
+    pub reconcile: bool,
     /// How many outside numbers a token may dial within a minute.
     pub dials_per_minute: u32,
     /// Prefixes that may be dialled although `deny_numbers` has them.
@@ -159,6 +161,7 @@ impl Default for CommandsConfig {
             wait_seconds: 10,
             capacity: 256,
             find_out_seconds: 60,
+            reconcile: true,
             dials_per_minute: 30,
             allow_numbers: Vec::new(),
             deny_numbers: list(&["00", "+", "160", "168", "0900", "900"]),

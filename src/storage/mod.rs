@@ -8,6 +8,7 @@
 pub mod block;
 pub mod commands;
 mod copier;
+pub mod desired;
 pub mod devices;
 pub mod hub;
 pub mod reader;

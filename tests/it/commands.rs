@@ -3,122 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchroom::devices::DeviceSecrets;
 use switchroom_protocol::Dialect;
-use switchroom_simulator::{CommandFault, DeviceAction, DeviceFault, Fleet, FleetConfig, Mix};
-use switchroom_test_support::{Service, TOKEN, eventually};
+use switchroom_simulator::{CommandFault, DeviceAction, DeviceFault};
+use switchroom_test_support::{Service, eventually};
 
-/// A service with simulated OM devices that take commands and make no calls of their own.
-struct House {
-    service: Service,
-    fleet: Fleet,
-    client: reqwest::Client,
-}
-
-/// An answer: its status, headers, body.
-struct Answer {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    body: Value,
-}
-
-impl House {
-    async fn start(change: impl FnOnce(&mut FleetConfig)) -> Self {
-        switchroom::link::tls::install_provider();
-        let service = Service::start().expect("the service starts");
-        Self::with(service, change).await
-    }
-
-    async fn with(service: Service, change: impl FnOnce(&mut FleetConfig)) -> Self {
-        let mut config = FleetConfig {
-            devices: 2,
-            extensions: 10,
-            trunks: 4,
-            calls_per_minute: 1.0,
-            mix: Mix::none(),
-            report_to: format!("http://{}", service.reports),
-            listen: Some("127.0.0.1:0".parse().expect("an address")),
-            talk: Duration::from_secs(600),
-            phones_fail_every: None,
-            ..FleetConfig::default()
-        };
-        change(&mut config);
-        let devices = config.devices;
-        let password = config.api_password.clone();
-        let fleet = Fleet::start(config).await.expect("the fleet starts");
-        for n in 1..=devices {
-            let id = format!("sim-{n}");
-            let address = fleet.command_address(&id).expect("an OM takes commands");
-            let secrets = DeviceSecrets {
-                command_password: password.clone(),
-                web_password: Some("admin".into()),
-                ..DeviceSecrets::default()
-            };
-            let put = service
-                .add_with(&id, Dialect::Om, secrets, |s| s.address = Some(format!("http://{address}")));
-            put.await.expect("a device is added");
-        }
-        Self { service, fleet, client: reqwest::Client::new() }
-    }
-
-    async fn send(&self, method: &str, path: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Answer {
-        let url = format!("http://{}/api/v1{path}", self.service.api);
-        let method = method.parse().expect("a method");
-        let mut request = self.client.request(method, url).bearer_auth(TOKEN);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(body) = body {
-            request = request.header("Content-Type", "application/json").body(body.to_string());
-        }
-        let response = request.send().await.expect("the API answers");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.expect("a body");
-        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.send("GET", path, None, &[]).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        answer.body
-    }
-
-    /// Sends a command and waits for its end.
-    async fn command(&self, device: &str, body: Value) -> Value {
-        let path = format!("/devices/{device}/commands");
-        let answer = self.send("POST", &path, Some(body.clone()), &[("Prefer", "wait=10")]).await;
-        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
-        answer.body
-    }
-
-    async fn dial(&self, from: &str, to: &str) -> Value {
-        let body = json!({"device": "sim-1", "from": {"extension": from}, "to": {"extension": to}});
-        let answer = self.send("POST", "/calls", Some(body), &[("Prefer", "wait=10")]).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        answer.body
-    }
-
-    /// How often commands have rung this telephone.
-    fn rings(&self, number: &str) -> u64 {
-        self.fleet.truth().devices["sim-1"].rings.get(number).copied().unwrap_or(0)
-    }
-
-    /// The call of a command, once it is known.
-    async fn call_of(&self, command: &Value) -> String {
-        let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
-        let mut call = None;
-        let known = eventually(Duration::from_secs(10), async || {
-            call = self.get(&path).await["call"].as_str().map(str::to_owned);
-            call.is_some()
-        });
-        assert!(known.await, "the call of {command} was never known");
-        call.expect("it is known")
-    }
-
-    async fn state_of_call(&self, call: &str) -> String {
-        self.get(&format!("/calls/{call}")).await["state"].as_str().expect("a state").to_owned()
-    }
-}
+use crate::support::House;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dial_rings_is_answered_and_is_hung_up_by_the_calls_own_id() {
@@ -199,7 +88,12 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
             "deny_numbers",
         ),
     ];
-    let before = house.fleet.truth().devices["sim-1"].commands;
+    let sent = || {
+        let mut kinds = house.fleet.truth().devices["sim-1"].commands_by_kind.clone();
+        kinds.retain(|kind, _| !kind.ends_with("Query"));
+        kinds
+    };
+    let before = sent();
     for (body, status, kind, word) in refusals {
         let answer = house.send("POST", "/devices/sim-1/commands", Some(body.clone()), &[]).await;
         assert_eq!(
@@ -214,7 +108,7 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
             answer.body
         );
     }
-    assert_eq!(house.fleet.truth().devices["sim-1"].commands, before, "nothing was sent");
+    assert_eq!(sent(), before, "nothing was sent");
     house.service.add("dumb", Dialect::Om).await.expect("a device");
     let nowhere = house
         .send(
@@ -333,9 +227,54 @@ async fn settings_groups_menus_files_and_parameters_are_set_and_read() {
     put("PUT", "/parameters/API_RESPONSE_TO", json!({"value": "9"})).await;
     assert_eq!(house.get("/devices/sim-1/parameters/API_RESPONSE_TO").await["value"], "9");
     assert_eq!(house.get("/devices/sim-1/parameters/API_PASSWORD").await["value"], "********");
+    // Nor is a password in the command log, however it was asked for or set.
+    let write = json!({"command": "write_parameter", "name": "API_PASSWORD", "value": "s3cret"});
+    let read = json!({"command": "read_parameter", "name": "1089"});
+    for command in [house.command("sim-1", write).await, house.command("sim-1", read).await] {
+        let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
+        let kept = [command, house.get(&path).await, house.get("/devices/sim-1/commands").await];
+        assert!(kept.iter().all(|shown| !shown.to_string().contains("s3cret")), "{kept:?}");
+    }
     let wrong = house
         .send("PUT", "/devices/sim-1/parameters/API_RESPONSE_TO", Some(json!({"value": "900"})), &wait)
         .await;
     assert_eq!(wrong.status, 422, "{}", wrong.body);
     assert_eq!(house.get("/devices/sim-1/parameters").await["items"].as_array().map(Vec::len), Some(17));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_starts_again_is_given_back_what_it_forgot() {
+    let house = House::start(|_| {}).await;
+    let truth = || house.fleet.truth().devices.remove("sim-1").expect("a device");
+    let put = async |method: &str, path: &str, body: Value| {
+        let answer =
+            house.send(method, &format!("/devices/sim-1{path}"), Some(body), &[("Prefer", "wait=10")]).await;
+        assert_eq!(answer.body["state"], "succeeded", "{path}: {}", answer.body);
+    };
+    put("PUT", "/groups/7", json!({"members": ["200", "201"]})).await;
+    put("PUT", "/menus/3", json!({"voice_file": "welcome", "info_length": 4})).await;
+    put("PATCH", "/extensions/203", json!({"do_not_disturb": true})).await;
+    put("PATCH", "/extensions/203", json!({"fork": "13012345678"})).await;
+    let before = (truth().groups["7"].clone(), truth().menus["3"].clone(), truth().settings["203"].clone());
+    house.fleet.act("sim-1", DeviceAction::Reboot).expect("it reboots");
+    let forgot = eventually(Duration::from_secs(10), async || !truth().groups.contains_key("7")).await;
+    assert!(forgot, "the device kept what it should forget: {:?}", truth().groups);
+    let after = || {
+        let truth = truth();
+        Some((
+            truth.groups.get("7")?.clone(),
+            truth.menus.get("3")?.clone(),
+            truth.settings.get("203")?.clone(),
+        ))
+    };
+    let given_back = eventually(Duration::from_secs(40), async || after().as_ref() == Some(&before)).await;
+    assert!(given_back, "{:?} is not {before:?}", after());
+    let desired = house.get("/devices/sim-1/desired").await;
+    let kinds: Vec<&Value> =
+        desired["items"].as_array().expect("items").iter().map(|item| &item["kind"]).collect();
+    assert_eq!(kinds, ["extension", "group", "menu"]);
+    assert!(
+        desired["items"].as_array().expect("items").iter().all(|item| item["error"].is_null()),
+        "{desired}"
+    );
 }

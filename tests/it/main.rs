@@ -1,9 +1,13 @@
 //! The whole system: a real service, real sockets, real devices' bytes.
 
+mod client;
 mod commands;
+mod coverage;
 mod house;
 mod ingress;
 mod memory;
 mod offline;
 mod om_endpoint;
+mod second_ring;
+mod support;
 mod truth;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchroom_domain::time::Millis;
-use switchroom_protocol::Dialect;
 use switchroom_protocol::sign;
-use switchroom_simulator::{DeviceAction, Fleet, FleetConfig, Mix};
-use switchroom_test_support::{Service, TOKEN, eventually};
+use switchroom_simulator::DeviceAction;
+use switchroom_test_support::{Service, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
+
+use crate::support;
 
 const CLIENTS: &str = r#"
     [clients]
@@ -26,6 +27,9 @@ const PMS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
 const DEVICE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Control attribute=\"Query\">\n  <DeviceInfo/>\n</Control>\n";
+
+/// Nobody is in a call: the device refuses.
+const HOLD: &str = "<Control attribute=\"Hold\"><ext id=\"209\"/></Control>";
 
 fn ext(id: &str) -> String {
     format!(
@@ -46,9 +50,15 @@ fn clear(visitor: &str) -> String {
 
 /// A service with the endpoint, before simulated OM devices that make no calls of their own.
 struct House {
-    service: Service,
-    fleet: Fleet,
+    house: support::House,
     _folder: tempfile::TempDir,
+}
+
+impl std::ops::Deref for House {
+    type Target = support::House;
+    fn deref(&self) -> &support::House {
+        &self.house
+    }
 }
 
 impl House {
@@ -57,6 +67,7 @@ impl House {
     }
 
     async fn start_with(change: impl FnOnce(&mut switchroom::config::Config)) -> Self {
+        switchroom::link::tls::install_provider();
         let folder = tempfile::tempdir().expect("a folder");
         let service = Service::start_in(folder.path(), |config| {
             config.om_endpoint = toml::from_str(CLIENTS).expect("a configuration");
@@ -65,27 +76,7 @@ impl House {
             change(config);
         })
         .expect("the service starts");
-        let config = FleetConfig {
-            devices: 2,
-            extensions: 10,
-            trunks: 4,
-            calls_per_minute: 1.0,
-            mix: Mix::none(),
-            report_to: format!("http://{}", service.reports),
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            talk: Duration::from_secs(600),
-            phones_fail_every: None,
-            ..FleetConfig::default()
-        };
-        let fleet = Fleet::start(config).await.expect("the fleet starts");
-        for id in ["sim-1", "sim-2"] {
-            let address = fleet.command_address(id).expect("an OM takes commands");
-            let put = service.add_with(id, Dialect::Om, Default::default(), |s| {
-                s.address = Some(format!("http://{address}"))
-            });
-            put.await.expect("a device is added");
-        }
-        Self { service, fleet, _folder: folder }
+        Self { house: support::House::with(service, |_| {}).await, _folder: folder }
     }
 
     fn om(&self) -> SocketAddr {
@@ -97,12 +88,13 @@ impl House {
     }
 
     /// Sends a command from this address to this path of the endpoint, and gives the body of its answer.
-    async fn send(&self, from: Ipv4Addr, path: &str, body: &str) -> String {
+    async fn xml(&self, from: Ipv4Addr, path: &str, body: &str) -> String {
         body_of(&exchange(self.om(), from, &post(path, "", body)).await)
     }
 
-    fn commands(&self, device: &str) -> u64 {
-        self.fleet.truth().devices[device].commands
+    /// How often a device was told to do what [`HOLD`] says, which nobody else does.
+    fn holds(&self, device: &str) -> u64 {
+        self.fleet.truth().devices[device].commands_by_kind.get("Control.Hold").copied().unwrap_or(0)
     }
 
     async fn rings(&self, number: &str) -> bool {
@@ -110,18 +102,9 @@ impl House {
         eventually(Duration::from_secs(20), async || rings() > 0).await && rings() == 1
     }
 
-    async fn rest(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        switchroom::link::tls::install_provider();
-        let request = reqwest::Client::new()
-            .request(method.parse().expect("a method"), format!("http://{}/api/v1{path}", self.service.api))
-            .bearer_auth(TOKEN)
-            .header("Content-Type", "application/json")
-            .header("Prefer", "wait=10");
-        let request = if body.is_null() { request } else { request.body(body.to_string()) };
-        let answer = request.send().await.expect("the API answers");
-        let status = answer.status().as_u16();
-        let text = answer.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    async fn rest(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let answer = self.house.send(method, path, body, &[("Prefer", "wait=10")]).await;
+        (answer.status, answer.body)
     }
 }
 
@@ -160,19 +143,19 @@ fn unauthorized(code: u32, reason: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_who_may_command_a_device_does() {
     let house = House::start().await;
-    let before = (house.commands("sim-1"), house.commands("sim-2"));
+    let holds = || (house.holds("sim-1"), house.holds("sim-2"));
     let none = unauthorized(100, "authentication failed");
-    assert_eq!(house.send(STRANGER, "/xml", DEVICE).await, none);
-    assert_eq!(house.send(STRANGER, "/sim-1/xml", DEVICE).await, none);
-    assert_eq!(house.send(CRM, "/sim-2/xml", DEVICE).await, none, "another device");
-    assert_eq!(house.send(CRM, "/nowhere/xml", DEVICE).await, none);
+    assert_eq!(house.xml(STRANGER, "/xml", HOLD).await, none);
+    assert_eq!(house.xml(STRANGER, "/sim-1/xml", HOLD).await, none);
+    assert_eq!(house.xml(CRM, "/sim-2/xml", HOLD).await, none, "another device");
+    assert_eq!(house.xml(CRM, "/nowhere/xml", HOLD).await, none);
     let now = switchroom::clock::now().0 / Millis::from_secs(1).0;
     let signed = |password: &str, nonce: &str, at: i64| {
         let (at, nonce) = (at.to_string(), nonce.to_owned());
         let signature = sign::sign(password, &nonce, &at);
         format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Auth>\n  <Timestamp>{at}</Timestamp>\n  <nonce>{nonce}</nonce>\n  \
-             <Signature>{signature}</Signature>\n</Auth>\n<Control attribute=\"Query\">\n  <DeviceInfo/>\n</Control>\n"
+             <Signature>{signature}</Signature>\n</Auth>\n{HOLD}"
         )
     };
     for (body, code, reason) in [
@@ -181,22 +164,22 @@ async fn only_who_may_command_a_device_does() {
         (signed("123456", "1", 23).replace("<nonce>1</nonce>", ""), 101, "mandatory parameter missing"),
         (signed("123456", &"n".repeat(33), 23), 104, "unspecified"),
     ] {
-        assert_eq!(house.send(STRANGER, "/xml", &body).await, unauthorized(code, reason), "{body}");
+        assert_eq!(house.xml(STRANGER, "/xml", &body).await, unauthorized(code, reason), "{body}");
     }
-    assert_eq!((house.commands("sim-1"), house.commands("sim-2")), before, "nothing reached a device");
+    assert_eq!(holds(), (0, 0), "nothing reached a device");
     for body in [signed("123456", "23", 23), signed("s3cret", "23", now)] {
-        assert!(house.send(STRANGER, "/xml", &body).await.contains("<DeviceInfo>"));
-        assert!(house.send(STRANGER, "/sim-2/xml", &body).await.contains("<DeviceInfo>"));
+        assert!(house.xml(STRANGER, "/xml", &body).await.contains("FAILED"));
+        assert!(house.xml(STRANGER, "/sim-2/xml", &body).await.contains("FAILED"));
     }
-    assert_eq!(house.commands("sim-2"), before.1 + 4);
-    let overheard = house.send(Ipv4Addr::new(127, 0, 0, 8), "/xml", &signed("123456", "23", 23)).await;
+    assert_eq!(holds(), (0, 4));
+    let overheard = house.xml(Ipv4Addr::new(127, 0, 0, 8), "/xml", &signed("123456", "23", 23)).await;
     assert_eq!(overheard, unauthorized(104, "unspecified"));
     // By address: the first device is the one that is meant, and the others are named.
-    assert!(house.send(PMS, "/xml", DEVICE).await.contains("<DeviceInfo>"));
-    assert_eq!(house.commands("sim-2"), before.1 + 5);
-    assert!(house.send(PMS, "/sim-1/xml", DEVICE).await.contains("<DeviceInfo>"));
-    assert_eq!(house.commands("sim-1"), before.0 + 1);
-    let (_, metrics) = house.rest("GET", "/../../metrics", &Value::Null).await;
+    assert!(house.xml(PMS, "/xml", HOLD).await.contains("FAILED"));
+    assert_eq!(holds(), (0, 5));
+    assert!(house.xml(PMS, "/sim-1/xml", HOLD).await.contains("FAILED"));
+    assert_eq!(holds(), (1, 5));
+    let (_, metrics) = house.rest("GET", "/../../metrics", None).await;
     let metrics = metrics.as_str().unwrap_or_default();
     assert!(
         metrics.contains("switchroom_om_endpoint_requests_total{outcome=\"unauthorized\"} 9"),
@@ -237,10 +220,9 @@ async fn web_pages_of_configured_origins_may_command_and_no_others() {
     assert!(answer.contains("\r\nAccess-Control-Allow-Origin: (null)\r\n"), "{answer}");
     let answer = exchange(house.om(), CRM, &post("/xml", "Origin: https://crm.example\r\n", DEVICE)).await;
     assert!(answer.contains(allowed) && answer.contains("<DeviceInfo>"), "{answer}");
-    let before = house.commands("sim-1");
-    let evil = post("/xml", "Origin: https://evil.example\r\n", DEVICE);
+    let evil = post("/xml", "Origin: https://evil.example\r\n", HOLD);
     assert_eq!(body_of(&exchange(house.om(), CRM, &evil).await), unauthorized(104, "unspecified"));
-    assert_eq!(house.commands("sim-1"), before, "a page is not asked first, so its command must not run");
+    assert_eq!(house.holds("sim-1"), 0, "a page is not asked first, so its command must not run");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,23 +234,23 @@ async fn what_cannot_be_done_fails_in_the_devices_words() {
         config.commands.dials_per_minute = 1;
     })
     .await;
-    let before = house.commands("sim-1");
+    let kinds = || house.fleet.truth().devices["sim-1"].commands_by_kind.clone();
     let denied = dial("200", "<outer to=\"0044123456\"/>");
-    assert_eq!(house.send(CRM, "/xml", &denied).await, failed(2, "restricted"));
-    assert_eq!(house.send(CRM, "/xml", "<Control").await, failed(1, "temp failure"));
+    assert_eq!(house.xml(CRM, "/xml", &denied).await, failed(2, "restricted"));
+    assert_eq!(house.xml(CRM, "/xml", "<Control").await, failed(1, "temp failure"));
     let unknown = "<Transfer attribute=\"Ring\"><ext id=\"200\"/><outer to=\"+44123456\"/></Transfer>";
-    assert_eq!(house.send(CRM, "/xml", unknown).await, failed(2, "restricted"));
-    assert_eq!(house.commands("sim-1"), before, "nothing reached the device");
+    assert_eq!(house.xml(CRM, "/xml", unknown).await, failed(2, "restricted"));
+    assert!(!kinds().keys().any(|kind| kind.starts_with("Transfer")), "nothing reached the device");
     // Dials are counted by client.
     let outside = dial("200", "<outer to=\"13012345678\"/>");
-    assert_ne!(house.send(CRM, "/xml", &outside).await, failed(1, "temp failure"));
-    assert_eq!(house.send(CRM, "/xml", &outside).await, failed(1, "temp failure"));
-    assert_ne!(house.send(PMS, "/sim-2/xml", &outside).await, failed(1, "temp failure"));
+    assert_ne!(house.xml(CRM, "/xml", &outside).await, failed(1, "temp failure"));
+    assert_eq!(house.xml(CRM, "/xml", &outside).await, failed(1, "temp failure"));
+    assert_ne!(house.xml(PMS, "/sim-2/xml", &outside).await, failed(1, "temp failure"));
     house.fleet.act("sim-1", DeviceAction::Hang).expect("it hangs");
-    assert_eq!(house.send(CRM, "/xml", DEVICE).await, failed(1, "temp failure"));
+    assert_eq!(house.xml(CRM, "/xml", DEVICE).await, failed(1, "temp failure"));
     house.fleet.act("sim-1", DeviceAction::Resume).expect("it resumes");
     let healed = eventually(Duration::from_secs(20), async || {
-        house.send(CRM, "/xml", DEVICE).await.contains("<DeviceInfo>")
+        house.xml(CRM, "/xml", DEVICE).await.contains("<DeviceInfo>")
     });
     assert!(healed.await, "it never came back");
 }
@@ -299,7 +281,7 @@ async fn a_call_is_controlled_by_one_application_at_a_time() {
         house.fleet.place_call("sim-1", from, "888").expect("a call");
         let mut found = None;
         let known = eventually(Duration::from_secs(20), async || {
-            let (_, calls) = house.rest("GET", "/calls", &Value::Null).await;
+            let (_, calls) = house.rest("GET", "/calls", None).await;
             let legs =
                 calls["items"].as_array().into_iter().flatten().filter_map(|call| call["legs"].as_array());
             let mut visitors = legs.flatten().filter(|leg| leg["kind"] == "visitor" && leg["number"] == from);
@@ -313,20 +295,20 @@ async fn a_call_is_controlled_by_one_application_at_a_time() {
     let one = visitor("13012345678").await;
     let transfer =
         format!("<Transfer attribute=\"Connect\"><visitor id=\"{one}\"/><ext id=\"205\"/></Transfer>");
-    let answer = house.send(CRM, "/xml", &transfer).await;
+    let answer = house.xml(CRM, "/xml", &transfer).await;
     assert_ne!(answer, held);
-    assert_eq!(house.send(PMS, "/sim-1/xml", &clear(&one)).await, held);
+    assert_eq!(house.xml(PMS, "/sim-1/xml", &clear(&one)).await, held);
     let (status, problem) = house
-        .rest("POST", "/devices/sim-1/commands", &json!({"command": "clear", "party": {"visitor": one}}))
+        .rest("POST", "/devices/sim-1/commands", Some(json!({"command": "clear", "party": {"visitor": one}})))
         .await;
     assert_eq!((status, &problem["type"]), (409, &json!("/problems/conflict")), "{problem}");
     // Another call is another matter, and this one is still its application's.
     let two = visitor("13012345679").await;
-    assert_ne!(house.send(PMS, "/sim-1/xml", &clear(&two)).await, held);
-    assert_ne!(house.send(CRM, "/xml", &clear(&one)).await, held);
+    assert_ne!(house.xml(PMS, "/sim-1/xml", &clear(&two)).await, held);
+    assert_ne!(house.xml(CRM, "/xml", &clear(&one)).await, held);
     // Once it has ended, it is nobody's.
     let over = eventually(Duration::from_secs(20), async || {
-        house.send(PMS, "/sim-1/xml", &clear(&one)).await != held
+        house.xml(PMS, "/sim-1/xml", &clear(&one)).await != held
     });
     assert!(over.await, "the lease outlived its call");
 }
@@ -337,7 +319,7 @@ async fn what_only_the_device_understands_is_passed_on_in_its_words() {
     let kinds = |device: &str| house.fleet.truth().devices[device].commands_by_kind.clone();
     let dance = "<Control attribute=\"Dance\"><ext id=\"200\"/></Control>";
     let direct = body_of(&exchange(house.direct(), CRM, &post("/xml", "", dance)).await);
-    assert_eq!(house.send(PMS, "/sim-1/xml", dance).await, direct);
+    assert_eq!(house.xml(PMS, "/sim-1/xml", dance).await, direct);
     assert_eq!(kinds("sim-1").get("Control.Dance"), Some(&2));
     // A device adds members to a group; the REST interface's groups are sets.
     let assign = |members: &str| {
@@ -347,15 +329,15 @@ async fn what_only_the_device_understands_is_passed_on_in_its_words() {
     };
     for members in ["<ext>200</ext><ext>201</ext>", "<ext>202</ext>"] {
         let direct = body_of(&exchange(house.direct(), CRM, &post("/xml", "", &assign(members))).await);
-        assert_eq!(house.send(PMS, "/sim-2/xml", &assign(members)).await, direct);
+        assert_eq!(house.xml(PMS, "/sim-2/xml", &assign(members)).await, direct);
     }
     let groups = |device: &str| house.fleet.truth().devices[device].groups.get("5").cloned();
     assert_eq!(groups("sim-2"), groups("sim-1"));
     assert_eq!(groups("sim-2").map(|members| members.len()), Some(3));
     let verbatim = json!({"command": "verbatim", "document": dance});
-    let (status, problem) = house.rest("POST", "/devices/sim-1/commands", &verbatim).await;
+    let (status, problem) = house.rest("POST", "/devices/sim-1/commands", Some(verbatim)).await;
     assert_eq!((status, &problem["type"]), (400, &json!("/problems/bad-body")), "{problem}");
     // It is in the command log like all others.
-    let (_, log) = house.rest("GET", "/devices/sim-1/commands", &Value::Null).await;
+    let (_, log) = house.rest("GET", "/devices/sim-1/commands", None).await;
     assert_eq!(log["items"][0]["command"], "verbatim", "{log}");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use switchroom::devices::DeviceSecrets;
 use switchroom_protocol::Dialect;
 use switchroom_simulator::{Faults, Fleet, FleetConfig};
 use switchroom_test_support::truth::{self, Difference, States};
@@ -18,7 +19,7 @@ struct Run {
     fleet: Fleet,
 }
 
-async fn run(dialect: Dialect, simulated: switchroom_simulator::Dialect) -> Run {
+async fn run(dialect: Dialect, simulated: switchroom_simulator::Dialect, faults: Faults, asked: bool) -> Run {
     let devices = setting("TRUTH_DEVICES", 8);
     let service = Service::start().expect("the service starts");
     for n in 1..=devices {
@@ -35,10 +36,19 @@ async fn run(dialect: Dialect, simulated: switchroom_simulator::Dialect) -> Run 
         seed: setting("TRUTH_SEED", 42),
         talk: Duration::from_secs(5),
         phones_fail_every: Some(Duration::from_secs(10)),
-        faults: Faults { drop: 0.0, duplicate: 0.1, reorder: 0.1 },
+        faults,
+        listen: asked.then(|| "127.0.0.1:0".parse().expect("an address")),
         ..FleetConfig::default()
     };
     let fleet = Fleet::start(config).await.expect("the fleet starts");
+    for n in 1..=devices {
+        let id = format!("sim-{n}");
+        let Some(address) = fleet.command_address(&id) else { continue };
+        let put = service.add_with(&id, dialect, DeviceSecrets::default(), |settings| {
+            settings.address = Some(format!("http://{address}"));
+        });
+        put.await.expect("the device has an address");
+    }
     Run { service, fleet }
 }
 
@@ -83,7 +93,8 @@ async fn sample(run: &Run, dialect: Dialect, length: Duration) -> (usize, Vec<Di
 }
 
 async fn model_equals_truth(dialect: Dialect, simulated: switchroom_simulator::Dialect) {
-    let run = run(dialect, simulated).await;
+    let faults = Faults { drop: 0.0, duplicate: 0.1, reorder: 0.1 };
+    let run = run(dialect, simulated, faults, false).await;
     let (compared, wrong) = sample(&run, dialect, Duration::from_secs(setting("TRUTH_SECONDS", 12))).await;
     println!("under traffic: {} of {compared} entities that stood for 2 s differ", wrong.len());
     let mut kinds: BTreeMap<(String, String, String), usize> = BTreeMap::new();
@@ -158,4 +169,48 @@ async fn the_model_of_every_fleet_equals_its_truth() {
     model_equals_truth(Dialect::Om, switchroom_simulator::Dialect::Om).await;
     model_equals_truth(Dialect::Yeastar, switchroom_simulator::Dialect::Yeastar).await;
     model_equals_truth(Dialect::Zycoo, switchroom_simulator::Dialect::Zycoo).await;
+}
+
+/// Step by step the same, with reports lost as well: the device is asked, and within 30 s of quiet the model is true. No
+/// more is asked than two questions for each lost report and one every two seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_is_true_again_after_reports_were_lost() {
+    let faults = Faults { drop: 0.05, duplicate: 0.1, reorder: 0.1 };
+    let run = run(Dialect::Om, switchroom_simulator::Dialect::Om, faults, true).await;
+    let began = Instant::now();
+    tokio::time::sleep(Duration::from_secs(setting("TRUTH_SECONDS", 12))).await;
+    run.fleet.pause();
+    let settled = |device: &switchroom_simulator::DeviceTruth| {
+        device.reports_pending == 0 && device.calls.iter().all(|call| call.standing)
+    };
+    let over =
+        eventually(Duration::from_secs(60), async || run.fleet.truth().devices.values().all(settled)).await;
+    assert!(over, "the calls do not end");
+    let quiet = Instant::now();
+    let (mut fleet, mut found) = (run.fleet.truth(), Vec::new());
+    let equal = eventually(Duration::from_secs(30), async || {
+        fleet = run.fleet.truth();
+        found = truth::compare(&run.service.services, &fleet, Dialect::Om).await.expect("the devices answer");
+        found.is_empty()
+    })
+    .await;
+    let lost: u64 = fleet.devices.values().map(|device| device.reports_dropped).sum();
+    let asked: u64 = fleet.devices.values().map(|device| device.commands).sum();
+    let calls: usize = fleet.devices.values().map(|device| device.calls.len()).sum();
+    let may = 2 * lost + (began.elapsed().as_secs() / 2 + 1) * fleet.devices.len() as u64;
+    println!(
+        "{} reports, {lost} lost; {calls} calls stand; equal after {:.1} s of quiet; {asked} questions of {may}",
+        run.fleet.reports_sent(),
+        quiet.elapsed().as_secs_f64()
+    );
+    for difference in found.iter().take(40) {
+        println!("{difference:?}");
+    }
+    assert!(equal, "{} differences after 30 s of quiet", found.len());
+    assert!(lost > 20 && calls > 0, "nothing was lost: the test shows nothing");
+    let (missing, surplus) =
+        truth::compare_cdrs(&run.service.services, &fleet, Dialect::Om).await.expect("the store answers");
+    assert!(missing.is_empty() && surplus.is_empty(), "{missing:?} {surplus:?}");
+    assert!(asked <= may, "{asked} questions, {may} would be fair");
+    run.fleet.stop().await;
 }

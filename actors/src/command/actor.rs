@@ -14,11 +14,11 @@ use switchroom_domain::command::{Command, Target};
 use switchroom_domain::fact::{CommandSettled, Fact};
 use switchroom_domain::id::CommandId;
 use switchroom_domain::reply::{Failure, Reply};
-use switchroom_domain::time::Timestamp;
+use switchroom_domain::time::{Millis, Timestamp};
 use switchroom_domain::view::{CommandError, CommandState, CommandView};
 use tokio::sync::oneshot;
 
-use super::messages::{Await, CallFound, CommandRecord, Recover, Submit};
+use super::messages::{Ask, Await, CallFound, CommandRecord, NoAnswer, Recover, Submit};
 use super::state::{QueueState, Refusal, Settings, Step, Ticket};
 use super::verify;
 use crate::directory::DeviceHandle;
@@ -31,6 +31,8 @@ const MAILBOX: usize = 1024;
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 /// How many settled commands are remembered: their end may not be on disk yet, and their call may still be found.
 const REMEMBERED: usize = 64;
+/// How long a question of our own waits for its turn.
+const ASIDE_WAITS: Millis = Millis::from_secs(10);
 /// How long it is waited between two questions about what became of a command: the first time, and at most.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 
@@ -40,6 +42,8 @@ pub struct CommandSupervisor {
     settings: Settings,
     state: QueueState,
     jobs: HashMap<CommandId, Job>,
+    /// Questions of our own.
+    asides: HashMap<CommandId, Aside>,
     /// Settled a moment ago.
     recent: VecDeque<Box<CommandRecord>>,
     ports: CommandPorts,
@@ -59,6 +63,12 @@ struct Job {
     answer: Option<oneshot::Sender<Bytes>>,
 }
 
+/// A question of our own.
+struct Aside {
+    question: Command,
+    answer: oneshot::Sender<Result<Answer, NoAnswer>>,
+}
+
 /// What became of an exchange.
 enum Became {
     Answered(Answer),
@@ -73,7 +83,16 @@ impl CommandSupervisor {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(MAILBOX);
             let state = QueueState::new(settings);
-            Self { device, settings, state, jobs: HashMap::new(), recent: VecDeque::new(), ports, wake: None }
+            Self {
+                device,
+                settings,
+                state,
+                jobs: HashMap::new(),
+                asides: HashMap::new(),
+                recent: VecDeque::new(),
+                ports,
+                wake: None,
+            }
         })
     }
 
@@ -89,8 +108,16 @@ impl CommandSupervisor {
     fn pump(&mut self, ctx: &mut Context<Self>) {
         while let Some(step) = self.state.next(self.now()) {
             match step {
-                Step::Send(id) => self.send(id, ctx),
+                Step::Send(id) => match self.asides.remove(&id) {
+                    Some(aside) => self.ask(aside, ctx),
+                    None => self.send(id, ctx),
+                },
                 Step::Expired(id) => {
+                    if let Some(aside) = self.asides.remove(&id) {
+                        // It may have given up.
+                        let _ = aside.answer.send(Err(NoAnswer::Expired));
+                        continue;
+                    }
                     let reason = "its turn did not come in time; nothing was done";
                     self.settle(id, CommandState::Failed, None, Some(error("expired", reason)));
                 }
@@ -155,22 +182,21 @@ impl CommandSupervisor {
 
     /// The exchange is over.
     fn exchanged(&mut self, id: CommandId, became: Became, ctx: &mut Context<Self>) {
-        let now = self.now();
         match became {
             Became::Answered(answer) => {
-                self.state.exchanged(now, true);
+                self.heard(true);
                 self.answered(id, answer);
             }
             Became::Failed(LinkError::Impossible(reason)) => {
                 self.settle(id, CommandState::Failed, None, Some(error("not_sent", &reason)));
             }
             Became::Failed(failed @ LinkError::NotSent(_)) => {
-                self.state.exchanged(now, false);
+                self.heard(false);
                 let reason = format!("{failed}; check that the device is on and that its `address` is right");
                 self.settle(id, CommandState::Failed, None, Some(error("not_sent", &reason)));
             }
             Became::Failed(LinkError::Lost(reason)) => {
-                self.state.exchanged(now, false);
+                self.heard(false);
                 self.find_out(id, reason, ctx);
                 return;
             }
@@ -281,14 +307,35 @@ impl CommandSupervisor {
         self.settle(id, settled.0, None, settled.1);
     }
 
+    fn ask(&self, Aside { question, answer }: Aside, ctx: &mut Context<Self>) {
+        let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
+        let exchange = async move { link.exchange(&device, &question).await };
+        ctx.spawn(exchange.into_actor(self).map(move |became, supervisor, ctx| {
+            supervisor.heard(became.is_ok());
+            // It may have given up.
+            let _ = answer.send(became.map_err(NoAnswer::Link));
+            supervisor.state.release();
+            supervisor.pump(ctx);
+        }));
+    }
+
+    /// The device has answered, or not: when it stops to, or begins again, its cell is told.
+    fn heard(&mut self, answered: bool) {
+        let was_open = self.state.is_open();
+        self.state.exchanged(self.now(), answered);
+        let is_open = self.state.is_open();
+        if was_open != is_open {
+            self.tell_cell(Some(Fact::Reachable { reachable: !is_open }), "reachable");
+        }
+    }
+
     /// Asks a silent device whether it is there.
     fn test(&self, ctx: &mut Context<Self>) {
         let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
         let test =
             async move { link.exchange(&device, &Command::Query { target: Target::Device }).await.is_ok() };
         ctx.spawn(test.into_actor(self).map(|answered, supervisor, ctx| {
-            let now = supervisor.now();
-            supervisor.state.exchanged(now, answered);
+            supervisor.heard(answered);
             supervisor.state.release();
             supervisor.pump(ctx);
         }));
@@ -436,6 +483,26 @@ impl Handler<Submit> for CommandSupervisor {
             }
             Ok(())
         })
+    }
+}
+
+impl Handler<Ask> for CommandSupervisor {
+    type Result = ResponseFuture<Result<Answer, NoAnswer>>;
+
+    fn handle(&mut self, Ask(question): Ask, ctx: &mut Self::Context) -> Self::Result {
+        if !self.ports.link.reaches(&self.device.id) {
+            return Box::pin(async { Err(Refusal::NoAddress.into()) });
+        }
+        let now = self.now();
+        let id = CommandId(uuid::Uuid::now_v7());
+        let ticket = Ticket { id, urgent: false, deadline: now + ASIDE_WAITS };
+        if let Err(refusal) = self.state.submit_aside(now, ticket) {
+            return Box::pin(async move { Err(refusal.into()) });
+        }
+        let (answer, answered) = oneshot::channel();
+        self.asides.insert(id, Aside { question, answer });
+        self.pump(ctx);
+        Box::pin(async move { answered.await.unwrap_or(Err(NoAnswer::Expired)) })
     }
 }
 

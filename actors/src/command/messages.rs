@@ -8,6 +8,8 @@ use switchroom_domain::view::CommandView;
 use tokio::sync::oneshot;
 
 use super::state::Refusal;
+use crate::ports::{Answer, LinkError};
+use switchroom_domain::command::Command;
 
 /// A command with whoever posted it.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,25 @@ pub struct Await {
     pub id: CommandId,
     /// Told when it has settled, if it has not.
     pub settled: Option<oneshot::Sender<Box<CommandView>>>,
+}
+
+/// Asks the device something that nobody posted, for when nobody else wants anything of it.
+#[derive(Message)]
+#[rtype(result = "Result<Answer, NoAnswer>")]
+pub struct Ask(pub Command);
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoAnswer {
+    /// It was not asked.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It was asked.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Its turn did not come.
+    #[error("its turn did not come")]
+    Expired,
 }
 
 /// The cell has found the call that a command made or is about.

@@ -35,6 +35,9 @@ impl Default for Settings {
     }
 }
 
+/// How many questions of our own may wait.
+const ASIDES: usize = 8;
+
 /// A command in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
@@ -92,6 +95,8 @@ pub struct QueueState {
     settings: Settings,
     urgent: VecDeque<Ticket>,
     ordinary: VecDeque<Ticket>,
+    /// Questions of our own, for when nobody else wants anything.
+    asides: VecDeque<Ticket>,
     with_device: usize,
     breaker: Breaker,
 }
@@ -104,6 +109,7 @@ impl QueueState {
             settings,
             urgent: VecDeque::new(),
             ordinary: VecDeque::new(),
+            asides: VecDeque::new(),
             with_device: 0,
             breaker: Breaker::Closed { silences: 0 },
         }
@@ -126,13 +132,7 @@ impl QueueState {
     /// # Errors
     /// When too many wait, or the device is silent.
     pub fn submit(&mut self, now: Timestamp, ticket: Ticket) -> Result<(), Refusal> {
-        if let Breaker::Open { since, .. } | Breaker::Testing { since, .. } = self.breaker {
-            let again = match self.breaker {
-                Breaker::Open { again_at, .. } => (again_at.since(now).0.max(0) + 999) / 1000,
-                _ => 1,
-            };
-            return Err(Refusal::Silent { seconds: now.since(since).0 / 1000, again });
-        }
+        self.may_enter(now)?;
         // A caller who waits is let in beyond the bound, as long as few do.
         let spare = if ticket.urgent { self.settings.capacity / 4 } else { 0 };
         if self.waiting() >= self.settings.capacity + spare {
@@ -140,6 +140,29 @@ impl QueueState {
         }
         self.enqueue(ticket);
         Ok(())
+    }
+
+    /// Takes a question of our own, for when nobody else wants anything.
+    ///
+    /// # Errors
+    /// When the device is silent, or enough of them wait.
+    pub fn submit_aside(&mut self, now: Timestamp, ticket: Ticket) -> Result<(), Refusal> {
+        self.may_enter(now)?;
+        if self.asides.len() >= ASIDES {
+            return Err(Refusal::Full { waiting: self.asides.len() });
+        }
+        self.asides.push_back(ticket);
+        Ok(())
+    }
+
+    fn may_enter(&self, now: Timestamp) -> Result<(), Refusal> {
+        let (since, again_at) = match self.breaker {
+            Breaker::Closed { .. } => return Ok(()),
+            Breaker::Open { since, again_at, .. } => (since, again_at),
+            Breaker::Testing { since, .. } => (since, now + Millis(1000)),
+        };
+        let again = (again_at.since(now).0.max(0) + 999) / 1000;
+        Err(Refusal::Silent { seconds: now.since(since).0 / 1000, again })
     }
 
     /// Takes a command that was accepted before a restart.
@@ -154,7 +177,7 @@ impl QueueState {
 
     /// What is to be done now, if anything is.
     pub fn next(&mut self, now: Timestamp) -> Option<Step> {
-        for queue in [&mut self.urgent, &mut self.ordinary] {
+        for queue in [&mut self.urgent, &mut self.ordinary, &mut self.asides] {
             if let Some(late) = queue.iter().position(|ticket| ticket.deadline <= now) {
                 return queue.remove(late).map(|ticket| Step::Expired(ticket.id));
             }
@@ -168,7 +191,8 @@ impl QueueState {
             Breaker::Open { .. } | Breaker::Testing { .. } => None,
             Breaker::Closed { .. } if self.with_device >= self.settings.at_once => None,
             Breaker::Closed { .. } => {
-                let ticket = self.urgent.pop_front().or_else(|| self.ordinary.pop_front())?;
+                let lanes = [&mut self.urgent, &mut self.ordinary, &mut self.asides];
+                let ticket = lanes.into_iter().find_map(VecDeque::pop_front)?;
                 self.with_device += 1;
                 Some(Step::Send(ticket.id))
             }
@@ -202,7 +226,8 @@ impl QueueState {
     /// When [`QueueState::next`] may have something to do although nothing happens before.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
-        let deadlines = self.urgent.iter().chain(&self.ordinary).map(|ticket| ticket.deadline);
+        let tickets = self.urgent.iter().chain(&self.ordinary).chain(&self.asides);
+        let deadlines = tickets.map(|ticket| ticket.deadline);
         let again = match self.breaker {
             Breaker::Open { again_at, .. } if self.with_device == 0 => Some(again_at),
             _ => None,

@@ -10,15 +10,20 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
-use switchroom_domain::fact::Fact;
+use switchroom_domain::fact::{Correction, Fact};
 use switchroom_domain::id::{DeviceId, IdSeed, LegId, Minter};
 use switchroom_domain::outcome::Outcome;
 use switchroom_domain::time::{Millis, Timestamp};
-use switchroom_domain::view::{CallView, ExtensionView, GroupView, TrunkView};
-
-use super::messages::{
-    DeviceStatus, GetCalls, GetExtensions, GetGroups, GetStatus, GetTrunks, Retire, WriteDown,
+use switchroom_domain::view::{
+    CallView, ExtensionState as ExtensionShown, ExtensionView, GroupView, LegKind, TrunkView,
 };
+
+use super::call::Call;
+use super::messages::{
+    Compare, DeviceStatus, Doubts, GetCalls, GetDoubts, GetExtensions, GetGroups, GetStatus, GetTrunks,
+    Retire, WriteDown,
+};
+use super::state::reconcile::About;
 use super::state::{Ask, CellState, Effects, Work};
 use crate::call_leg::CallLeg;
 use crate::census::CellCount;
@@ -27,6 +32,7 @@ use crate::extension::{Extension, ExtensionState};
 use crate::group_queue::{GroupQueue, QueueState};
 use crate::ingress::{Delivery, Parcel};
 use crate::ports::{Entry, INTERNAL, LoadedCell, Ports, RawReport, Record, SealedEvent};
+use crate::reconcile::state::Question;
 use crate::recorder::{Commit, Recorder};
 use crate::shell::{EntityState, Observe, Shell, TakeSnapshot, Tell};
 use crate::supervision::{Applying, CellDied, DeathNotice};
@@ -153,6 +159,10 @@ impl Device {
     ) {
         let duplicate = effects.duplicate;
         self.cell.borrow_mut().settle(&effects);
+        if effects.booted {
+            let cell = self.cell.borrow();
+            cell.ports.news.booted(cell.state.id());
+        }
         for (command, call) in &effects.commands {
             let cell = self.cell.borrow();
             cell.ports.news.call_found(cell.state.id(), *command, *call);
@@ -604,6 +614,7 @@ impl Cell {
             extensions: self.extensions.len(),
             trunks: self.trunks.len(),
             calls: self.state.calls().len(),
+            unreachable: self.state.is_unreachable(),
             applied: self.applied,
         }
     }
@@ -680,11 +691,60 @@ impl Handler<GetCalls> for Device {
     fn handle(&mut self, GetCalls(one): GetCalls, _: &mut Self::Context) -> Self::Result {
         let cell = self.cell.borrow();
         let fresh_from = cell.fresh_from();
-        let view = |call: &super::call::Call| -> CallView { call.view(cell.state.id(), fresh_from) };
+        let view = |call: &Call| -> CallView { call.view(cell.state.id(), fresh_from) };
         MessageResult(match one {
             Some(id) => cell.state.call(id).map(view).into_iter().collect(),
             None => cell.state.calls().iter().map(view).collect(),
         })
+    }
+}
+
+impl Handler<GetDoubts> for Device {
+    type Result = ResponseFuture<Doubts>;
+
+    fn handle(&mut self, _: GetDoubts, _: &mut Self::Context) -> Self::Result {
+        let cell = self.cell.borrow();
+        let (addrs, boots) = (chosen(&cell.extensions, None), cell.state.boots());
+        let inside = |call: &&Call| call.live_legs().all(|leg| leg.kind == LegKind::Extension);
+        let internal = cell.state.calls().iter().filter(inside).flat_map(Call::live_legs);
+        let mut active: Vec<Text> = internal.filter_map(|leg| leg.number.clone()).collect();
+        Box::pin(async move {
+            let mut views = observe(addrs, Timestamp::default()).await;
+            views.sort_by(|a, b| a.number.cmp(&b.number));
+            views.retain(|view| !active.contains(&view.number));
+            // Those in calls with the outside are told of with the visitors and outers.
+            let (others, idle): (Vec<_>, Vec<_>) =
+                views.into_iter().partition(|view| view.state != ExtensionShown::Idle);
+            let (without_call, with_call): (Vec<_>, Vec<_>) =
+                others.into_iter().partition(|view| view.calls.is_empty());
+            active.extend(without_call.into_iter().chain(with_call).map(|view| view.number));
+            Doubts { boots, active, idle: idle.into_iter().map(|view| view.number).collect() }
+        })
+    }
+}
+
+impl Handler<Compare> for Device {
+    type Result = ResponseActFuture<Self, Vec<Correction>>;
+
+    fn handle(&mut self, compare: Compare, _: &mut Self::Context) -> Self::Result {
+        let Compare { question, answer, asked_at } = compare;
+        let addrs = match &question {
+            Question::Extension(number) => chosen(&self.cell.borrow().extensions, Some(number)),
+            _ => Vec::new(),
+        };
+        let views = async move { observe(addrs, Timestamp::default()).await };
+        Box::pin(views.into_actor(self).map(move |views, device, _| {
+            let cell = device.cell.borrow();
+            let asked = match (&question, views.first()) {
+                (Question::Device, _) => About::Device,
+                (Question::Visitors, _) => About::Visitors,
+                (Question::Outers, _) => About::Outers,
+                (Question::Groups, _) => About::Groups,
+                (Question::Extension(_), Some(view)) => About::Extension(view),
+                (Question::Extension(_), None) => return Vec::new(),
+            };
+            cell.state.compare(asked, &answer, asked_at)
+        }))
     }
 }
 

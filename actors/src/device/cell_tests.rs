@@ -161,6 +161,8 @@ impl Setup {
 struct NoNews;
 
 impl CommandNews for NoNews {
+    fn booted(&self, _: &DeviceId) {}
+
     fn call_found(
         &self,
         _: &DeviceId,

@@ -6,7 +6,7 @@
 //! piece [`CellState::finish`] gives the effects. The actor drives it with real entities; tests and offline
 //! replay drive it with plain structs.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
@@ -24,6 +24,7 @@ use crate::entity::{Deadline, Doubt, Draft, Entity, LegMove, Phase, Reply, Told}
 
 mod announce;
 mod commands;
+pub mod reconcile;
 mod records;
 
 use commands::Expected;
@@ -59,6 +60,8 @@ pub struct Effects {
     pub duplicate: bool,
     /// Commands whose call was found.
     pub commands: Vec<(CommandId, CallId)>,
+    /// The device has started.
+    pub booted: bool,
 }
 
 /// A record with the fingerprint that tells a repeat.
@@ -93,6 +96,12 @@ pub struct CellState {
     /// Commands on their way whose call is not there yet.
     #[serde(default)]
     expected: VecDeque<Expected>,
+    /// What the device calls the queues of its groups, as far as that is known.
+    #[serde(default)]
+    queue_groups: BTreeMap<u32, Text>,
+    /// It does not answer.
+    #[serde(default)]
+    unreachable: bool,
     #[serde(skip)]
     pending: Pending,
     #[serde(skip)]
@@ -120,6 +129,7 @@ struct Pending {
     asked: Vec<Entity>,
     queue_moves: Vec<QueueMove>,
     commands: Vec<(CommandId, CallId)>,
+    booted: bool,
 }
 
 /// A call enters a queue, or leaves it (for this reason).
@@ -183,6 +193,8 @@ impl CellState {
             wakes: Vec::new(),
             trunks: BTreeSet::new(),
             expected: VecDeque::new(),
+            queue_groups: BTreeMap::new(),
+            unreachable: false,
             pending: Pending::default(),
             doubt,
         }
@@ -247,6 +259,7 @@ impl CellState {
                 self.emit(EventKind::DeviceWentUp, "device".into(), EventData::default());
             }
             self.last_report_at = Some(self.now);
+            self.reachable(true);
         }
     }
 
@@ -266,6 +279,7 @@ impl CellState {
             cdrs: pending.cdrs,
             duplicate: pending.duplicate,
             commands: pending.commands,
+            booted: pending.booted,
         }
     }
 
@@ -281,6 +295,11 @@ impl CellState {
                 Vec::new()
             }
             Work::Fact(Fact::Cdr(cdr)) => self.cdr(*cdr),
+            Work::Fact(Fact::Corrected(correction)) => self.corrected(*correction),
+            Work::Fact(Fact::Reachable { reachable }) => {
+                self.reachable(reachable);
+                Vec::new()
+            }
             Work::Fact(Fact::CommandSent(sent)) => {
                 self.command_sent(*sent);
                 Vec::new()
@@ -383,8 +402,11 @@ impl CellState {
         self.pending.call = Some(self.calls[i].id);
         self.pending.fact = Some(fact);
         self.pending.is_new = is_new;
-        let inferred = self.pending.fact.as_ref().is_some_and(|fact| fact.inferred);
-        let basis = if inferred { Basis::Inferred } else { Basis::Observed };
+        let basis = match self.pending.fact.as_deref() {
+            Some(CallFact { reconciled: true, .. }) => Basis::Reconciled,
+            Some(CallFact { inferred: true, .. }) => Basis::Inferred,
+            _ => Basis::Observed,
+        };
         self.tell_legs(plan, before, was_answered, old_trunks, basis)
     }
 
@@ -514,10 +536,12 @@ impl CellState {
             asks.push((Entity::Trunk(trunk), Told::Seized { call: id }));
         }
         let from = call.from();
+        let mut learned = None;
         if let Some((queue, reason)) = left_queue {
             asks.push((Entity::Queue(queue.clone()), Told::CallLeft { call: id }));
             if let Some(group) = rest.group_learned {
                 asks.push((Entity::Queue(queue.clone()), Told::GroupLearned { group }));
+                learned = Some((group, queue.clone()));
             }
             let from = from.clone();
             self.pending.queue_moves.push(QueueMove {
@@ -541,6 +565,7 @@ impl CellState {
                 group: None,
             });
         }
+        self.queue_groups.extend(learned);
         asks
     }
 
@@ -710,6 +735,7 @@ impl CellState {
             return Vec::new();
         }
         self.boots += 1;
+        self.pending.booted = true;
         self.booted_at = Some(self.now);
         self.wakes.clear();
         self.emit(EventKind::DeviceBooted, "device".into(), EventData::default());

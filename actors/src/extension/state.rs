@@ -109,6 +109,14 @@ impl ExtensionState {
                 basis = from;
                 self.leg_moved(now, doubt, call, leg, phase);
             }
+            Told::LineAsked { status } => {
+                basis = Basis::Reconciled;
+                self.line_asked(now, status);
+            }
+            Told::Known { line_id } => {
+                self.line_id = line_id.or_else(|| self.line_id.take());
+                basis = Basis::Reconciled;
+            }
             Told::DeviceRestarted => {
                 basis = Basis::Inferred;
                 self.device_restarted(&mut reply);
@@ -188,6 +196,24 @@ impl ExtensionState {
         }
         if matches!(status, LineStatus::Online | LineStatus::RegisteredIdle) {
             self.registered(address, reply);
+        }
+    }
+
+    /// What the device says itself is taken as it is: nothing of it is late, and its legs were corrected before.
+    fn line_asked(&mut self, now: Timestamp, status: LineStatus) {
+        self.idle_missing = false;
+        self.released_at = None;
+        self.offline = Some(status == LineStatus::Offline);
+        match status {
+            LineStatus::Busy | LineStatus::OnHold => {
+                self.line = Line::Busy;
+                self.busy_at = Some(now);
+            }
+            LineStatus::Ringing => self.line = Line::Ringing,
+            LineStatus::Idle | LineStatus::RegisteredIdle | LineStatus::Online | LineStatus::Offline => {
+                self.line = Line::Idle;
+                self.idle_at = Some(now);
+            }
         }
     }
 
@@ -294,8 +320,8 @@ impl ExtensionState {
     fn show(&mut self, now: Timestamp, basis: Basis, reply: &mut Reply) {
         let state = self.evaluate();
         if state == self.shown {
-            if basis == Basis::Observed {
-                self.basis = Basis::Observed;
+            if matches!(basis, Basis::Observed | Basis::Reconciled) {
+                self.basis = basis;
             }
             return;
         }

@@ -23,7 +23,7 @@ use switchroom_domain::outcome::Outcome;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::directory::DeviceHandle;
-use crate::ports::{Clock, Observer, Ports, RawReport};
+use crate::ports::{Clock, INTERNAL, Observer, Ports, RawReport};
 
 /// How often a waiting report tries its cell again.
 const RETRY: Duration = Duration::from_millis(5);
@@ -90,6 +90,9 @@ impl Gate {
     pub fn pass(&self, arrived: Arrived) -> Option<oneshot::Receiver<()>> {
         let seed = IdSeed { at: self.clock.now(), entropy: self.draw() };
         let Arrived { device, source, dialect, name, content_type, body, facts, received, ack } = arrived;
+        if dialect != INTERNAL {
+            device.reported(seed.at);
+        }
         let raw = RawReport { seed, source, dialect, name, content_type, body };
         let mut line = device.line();
         let parcel = Box::new(Parcel { raw, facts, received, ack, place: line.next_place() });

@@ -54,6 +54,7 @@ impl TrunkState {
             Told::Seized { call } if !self.calls.contains(&call) => self.calls.push(call),
             Told::Released { call } => self.calls.retain(|c| *c != call),
             Told::DeviceRestarted => self.calls.clear(),
+            Told::Known { line_id } => self.line_id = line_id.or_else(|| self.line_id.take()),
             _ => {}
         }
         self.heard_at = Some(now);

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Text;
+use crate::id::{CallId, LegId};
 use crate::time::Timestamp;
 
 /// One report, understood: who sent it (as far as it says) and what it states.
@@ -40,6 +41,13 @@ pub enum Fact {
         /// The name it gave itself.
         name: Text,
     },
+    /// The device was asked, and what it said differs from what was known.
+    Corrected(Box<Correction>),
+    /// The device answers again, or has stopped to.
+    Reachable {
+        /// It answers.
+        reachable: bool,
+    },
     /// A command is on its way to the device: the call that it makes, or that it is about, carries its id.
     CommandSent(Box<CommandSent>),
     /// A command settled.
@@ -49,6 +57,52 @@ pub enum Fact {
         /// The name it gave itself.
         name: Text,
     },
+}
+
+/// What is corrected, because the device was asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "correction", rename_all = "snake_case")]
+pub enum Correction {
+    /// The call is over.
+    CallOver {
+        /// Which.
+        call: CallId,
+    },
+    /// One party has left the call.
+    LegOver {
+        /// Which call.
+        call: CallId,
+        /// Which party.
+        leg: LegId,
+    },
+    /// The call is there, with these parties in these states.
+    Call(Box<CallFact>),
+    /// The extension's line does this.
+    Line(ExtensionStatus),
+    /// The same of an extension of which no report has told yet.
+    Learned(ExtensionStatus),
+    /// The device has these extensions and trunks.
+    Known {
+        /// Number and line of each extension.
+        extensions: Vec<(Text, Option<Text>)>,
+        /// Number and line of each trunk.
+        trunks: Vec<(Text, Option<Text>)>,
+    },
+    /// The device calls this group's queue so.
+    Queue {
+        /// The device's id of the queue.
+        queue: Text,
+        /// The group.
+        group: u32,
+    },
+}
+
+impl Correction {
+    /// Does it mend what was wrong? Otherwise it adds what was not known.
+    #[must_use]
+    pub const fn is_repair(&self) -> bool {
+        !matches!(self, Self::Known { .. } | Self::Queue { .. } | Self::Learned(_))
+    }
 }
 
 /// A command that was sent, and by what its call will be known.
@@ -144,6 +198,9 @@ pub struct CallFact {
     /// No report said so: it follows from others.
     #[serde(default)]
     pub inferred: bool,
+    /// The device said so when it was asked.
+    #[serde(default)]
+    pub reconciled: bool,
 }
 
 /// What can happen in a call.

@@ -1,12 +1,16 @@
 //! The client: asks a running server over its REST API. One file a command; what they share is here.
 
+mod act;
 pub(super) mod calls;
 pub(super) mod cdrs;
 pub(super) mod devices;
+pub(super) mod dial;
 pub(super) mod events;
 pub(super) mod extensions;
 mod follow;
+pub(super) mod hangup;
 pub(super) mod queues;
+pub(super) mod send;
 mod sse;
 
 use std::time::Duration;

@@ -85,7 +85,7 @@ async fn a_dial_rings_once_whatever_the_client_does_with_its_connection() {
     ]) {
         if from == "206" {
             // Its telephone was rung; it is free again once that call is over.
-            house.send(CRM, "/xml", "<Control attribute=\"Clear\"><ext id=\"206\"/></Control>").await;
+            house.xml(CRM, "/xml", "<Control attribute=\"Clear\"><ext id=\"206\"/></Control>").await;
         }
         let through = run(program, house.om(), &[], &dial(from, &format!("<ext id=\"{to}\"/>"))).await;
         match *name {

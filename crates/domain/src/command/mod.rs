@@ -238,8 +238,8 @@ impl Command {
         }
     }
 
-    /// Every name, for metrics that start at zero.
-    pub const NAMES: [&'static str; 23] = [
+    /// Every name that can be posted.
+    pub const NAMES: [&'static str; 22] = [
         "query",
         "assign_extension",
         "assign_group",
@@ -262,7 +262,6 @@ impl Command {
         "remove_voice_files",
         "read_parameter",
         "write_parameter",
-        "verbatim",
     ];
 
     /// Does it only ask? Then it may be sent again, and nothing is lost if it is not.

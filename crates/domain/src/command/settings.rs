@@ -164,6 +164,28 @@ mod double_option {
 }
 
 impl ExtensionSettings {
+    /// These, and over them what is set in `newer`.
+    #[must_use]
+    pub fn with(self, newer: Self) -> Self {
+        Self {
+            id: newer.id.or(self.id),
+            staff_id: newer.staff_id.or(self.staff_id),
+            mobile: newer.mobile.or(self.mobile),
+            email: newer.email.or(self.email),
+            groups: newer.groups.or(self.groups),
+            voice_file: newer.voice_file.or(self.voice_file),
+            call_restriction: newer.call_restriction.or(self.call_restriction),
+            call_pickup: newer.call_pickup.or(self.call_pickup),
+            do_not_disturb: newer.do_not_disturb.or(self.do_not_disturb),
+            forward: newer.forward.or(self.forward),
+            fork: newer.fork.or(self.fork),
+            wake_up: newer.wake_up.or(self.wake_up),
+            record: newer.record.or(self.record),
+            auto_answer: newer.auto_answer.or(self.auto_answer),
+            api: newer.api.or(self.api),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), BadCommand> {
         let digits = |text: &Text| text.bytes().all(|b| b.is_ascii_digit());
         if self.id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 32 || !digits(id)) {
