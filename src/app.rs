@@ -38,6 +38,7 @@ use crate::ingress::proof::ProofState;
 use crate::ingress::{self, Front, Listeners};
 use crate::link::Link;
 use crate::metrics::Metrics;
+use crate::om_endpoint::{self, Endpoint};
 use crate::storage::secrets::SecretKey;
 use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
 
@@ -68,6 +69,7 @@ pub struct Services {
     /// The way out to the devices.
     pub link: Arc<dyn DeviceLink>,
     pub(crate) keys_in_use: commands::KeysInUse,
+    pub(crate) leases: std::sync::Mutex<commands::lease::Leases>,
     pub(crate) starting_commands: tokio::sync::Mutex<()>,
     command_log: Arc<dyn CommandLog>,
     interpreter: Arc<dyn Interpreter>,
@@ -95,6 +97,9 @@ pub struct App {
     pub api_address: SocketAddr,
     /// Where devices report to.
     pub reports_address: SocketAddr,
+    /// Where OM applications send their commands, if they may.
+    pub om_address: Option<SocketAddr>,
+    om_endpoint: Option<Arc<Endpoint>>,
     api: crate::api::Server,
 }
 
@@ -178,6 +183,7 @@ impl App {
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
             keys_in_use: commands::KeysInUse::default(),
+            leases: std::sync::Mutex::default(),
             starting_commands: tokio::sync::Mutex::default(),
             link,
             command_log,
@@ -196,15 +202,21 @@ impl App {
             config,
         });
         services.load_devices().await?;
-        let reports_address = services.listen_for_reports()?;
+        let om_endpoint = Endpoint::new(&services);
+        let reports_address = services.listen_for_reports(om_endpoint.as_ref())?;
         actix_rt::spawn(keep_proofs(Arc::clone(&services)));
         actix_rt::spawn(commands::restore::restore_all(Arc::clone(&services), booted.1));
         services.recover_commands().await?;
         for device in services.registry.all() {
             services.attend_to(&device).await;
         }
+        let mut om_address = services.config.om_endpoint.listen;
+        if let (Some(endpoint), Some(address)) = (&om_endpoint, &mut om_address) {
+            *address = om_endpoint::server::Server::start(Arc::clone(endpoint), *address)
+                .with_context(|| format!("om_endpoint.listen = \"{address}\" cannot be opened"))?;
+        }
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
-        Ok(Self { api_address: api.address, services, reports_address, api })
+        Ok(Self { api_address: api.address, services, reports_address, om_address, om_endpoint, api })
     }
 
     /// Stops: nothing more is accepted, what was accepted is finished and written down.
@@ -214,7 +226,8 @@ impl App {
         let deadline = Instant::now() + Duration::from_secs(5);
         let listen = || self.services.listeners.running.load(Relaxed) > 0;
         let talk = || self.services.metrics.ingress_connections.get() > 0;
-        while (listen() || talk()) && Instant::now() < deadline {
+        let command = || self.om_endpoint.as_ref().is_some_and(|endpoint| endpoint.busy() > 0);
+        while (listen() || talk() || command()) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.services.write_down().await;
@@ -432,7 +445,7 @@ impl Services {
     }
 
     /// Opens the report listeners, one an arbiter on the same port.
-    fn listen_for_reports(self: &Arc<Self>) -> anyhow::Result<SocketAddr> {
+    fn listen_for_reports(&self, commands: Option<&Arc<Endpoint>>) -> anyhow::Result<SocketAddr> {
         let mut address = self.config.reports.listen;
         let front = Arc::new(Front {
             limits: self.config.reports.limits.clone(),
@@ -441,6 +454,7 @@ impl Services {
             metrics: Arc::clone(&self.metrics),
             open: ingress::connection::Open::default(),
             listeners: Arc::clone(&self.listeners),
+            commands: commands.map(Arc::clone),
         });
         for room in &self.arbiters {
             let listener = ingress::bind(address)

@@ -26,5 +26,6 @@ pub mod devices;
 pub mod ingress;
 pub mod link;
 pub mod metrics;
+pub mod om_endpoint;
 pub mod random;
 pub mod storage;

@@ -83,6 +83,8 @@ pub struct Metrics {
     command_queue: HistogramVec,
     /// `switchroom_command_duration_seconds{command, outcome}`: from then until its outcome was known.
     command_duration: HistogramVec,
+    /// `switchroom_om_endpoint_requests_total{outcome}`: requests of OM applications.
+    om_requests: IntCounterVec,
     memory: Gauge,
     per_device: bool,
 }
@@ -267,6 +269,14 @@ impl Metrics {
                     PROCESSING
                 )
             ),
+            om_requests: build!(
+                registry,
+                counter(
+                    "switchroom_om_endpoint_requests_total",
+                    "Requests of OM applications, by what became of them.",
+                    &["outcome"]
+                )
+            ),
             memory: build!(registry, Gauge::new("process_resident_memory_bytes", "Resident memory.")),
             per_device,
             registry,
@@ -308,14 +318,22 @@ impl Metrics {
                 self.reports.with_label_values(&[dialect, "other", outcome.as_str()]);
             }
         }
-        for command in Command::NAMES {
+        for command in Command::NAMES.into_iter().chain(["verbatim"]) {
             self.command_queue.with_label_values(&[command, "succeeded"]);
             self.command_duration.with_label_values(&[command, "succeeded"]);
+        }
+        for outcome in crate::om_endpoint::Outcome::ALL {
+            self.om_requests.with_label_values(&[outcome.as_str()]);
         }
         self.waiting(&BTreeMap::new());
         for reason in ["head_too_large", "body_too_large", "timeout", "too_many"] {
             self.ingress_refused.with_label_values(&[reason]);
         }
+    }
+
+    /// What became of a request of an OM application.
+    pub fn om_request(&self, outcome: &'static str) {
+        self.om_requests.with_label_values(&[outcome]).inc();
     }
 
     /// A command settled.

@@ -125,6 +125,9 @@ impl From<NotTaken> for Problem {
             NotTaken::Denied(Denied::TooMany { seconds, .. }) => {
                 Self::new(Kind::TooMany, text).retry_after(u32::try_from(seconds).unwrap_or(60))
             }
+            NotTaken::Held(held) => {
+                Self::new(Kind::Conflict, text).retry_after(u32::try_from(held.seconds).unwrap_or(60))
+            }
             NotTaken::Incapable(_) => Self::new(Kind::Incapable, text),
             NotTaken::Refused(Refusal::Full { .. }) => Self::new(Kind::Unavailable, text).retry_after(1),
             NotTaken::Refused(Refusal::Silent { again, .. }) => {
@@ -228,6 +231,10 @@ pub(super) async fn post(
     act: Act<Command>,
 ) -> Result<HttpResponse, Problem> {
     let device = device(&state, &caller, &path)?;
+    if matches!(act.body, Command::Verbatim { .. }) {
+        let detail = "there is no such command; one in a device's own words is only taken at the OM-compatible endpoint";
+        return Err(Problem::new(Kind::BadBody, detail).field("command"));
+    }
     may(&caller, &act.body)?;
     take(&state, &caller, &device, act.body, act.how).await
 }

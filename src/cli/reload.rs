@@ -84,6 +84,8 @@ fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("reports", differ(&old.reports, &new.reports)),
         ("store", differ(&old.store, &new.store)),
         ("model", differ(&old.model, &new.model)),
+        ("commands", differ(&old.commands, &new.commands)),
+        ("om_endpoint", differ(&old.om_endpoint, &new.om_endpoint)),
         ("metrics", differ(&old.metrics, &new.metrics)),
     ]
     .into_iter()

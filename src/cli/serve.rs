@@ -30,6 +30,9 @@ async fn serve(mut config: Config, path: Option<&Path>) -> anyhow::Result<()> {
     let mut hangup = signals::reload()?;
     ports::must_be_free("reports.listen", config.reports.listen)?;
     ports::must_be_free("api.listen", config.api.listen)?;
+    if let Some(om) = config.om_endpoint.listen {
+        ports::must_be_free("om_endpoint.listen", om)?;
+    }
     let app = App::start(config.clone()).await?;
     let scheme = if config.api.tls_certificate.is_some() { "https" } else { "http" };
     output::say(&format!("API, docs and metrics:    {scheme}://{}", app.api_address))?;
@@ -40,6 +43,9 @@ async fn serve(mut config: Config, path: Option<&Path>) -> anyhow::Result<()> {
         reports.to_string()
     };
     output::say(&format!("Devices report to:        http://{place}/"))?;
+    if let Some(om) = app.om_address {
+        output::say(&format!("OM applications command:  http://{om}/DEVICE/xml"))?;
+    }
     tracing::info!(api = %app.api_address, reports = %app.reports_address, "switchroom serves");
     loop {
         tokio::select! {

@@ -3,6 +3,7 @@
 //! A command is refused early if it cannot work; then it is in its device's queue and in the command log, and settles
 //! exactly once (`switchroom_actors::command`). The same `Idempotency-Key` of the same token is the same command.
 
+pub mod lease;
 pub mod policy;
 pub mod restore;
 
@@ -15,16 +16,18 @@ use switchroom_actors::command::messages::{
     Await, CallFound, CommandRecord, IdempotencyKey, Recover, Submit,
 };
 use switchroom_actors::command::state::Refusal;
+use switchroom_actors::device::messages::GetCalls;
 use switchroom_actors::ports::{CommandLog, CommandNews, StoreError};
 use switchroom_domain::Text;
 use switchroom_domain::command::{BadCommand, Command};
 use switchroom_domain::id::{CallId, CommandId, DeviceId};
 use switchroom_domain::reply::Reply;
 use switchroom_domain::time::Millis;
-use switchroom_domain::view::{CommandState, CommandView};
+use switchroom_domain::view::{CommandState, CommandView, LegKind};
 use switchroom_protocol::om::parameters;
 use tokio::sync::{mpsc, oneshot};
 
+use self::lease::Wire;
 use self::policy::Denied;
 use crate::app::Services;
 use crate::devices::{Device, Registry};
@@ -58,6 +61,9 @@ pub enum NotTaken {
     /// It may not be.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// Another application has the call.
+    #[error(transparent)]
+    Held(#[from] lease::Held),
     /// This device cannot do it.
     #[error("{0}")]
     Incapable(String),
@@ -145,6 +151,7 @@ impl Services {
         if let Some(reason) = self.cannot(device, &command) {
             return Err(NotTaken::Incapable(reason));
         }
+        let mut taken = self.lease(device, &command, by).await?;
         self.policy.dial(by.token, command.dials().map(|number| number.as_str()), Instant::now())?;
         let now = crate::clock::now();
         let id = CommandId(uuid::Uuid::now_v7());
@@ -178,11 +185,16 @@ impl Services {
         let submit = Submit { record: Box::new(record), settled, answer };
         supervisor.send(submit).await.map_err(|_| gone())??;
         drop(held);
+        let mut keep = || taken.iter_mut().for_each(lease::Taken::keep);
         if let (Some(wait), Some(end)) = (wait, end)
             && let Ok(Ok(view)) = tokio::time::timeout(wait, end).await
         {
+            if view.state != CommandState::Failed {
+                keep();
+            }
             return Ok(Posted { view: *view, again: false });
         }
+        keep();
         let view = self.command(id).await?.unwrap_or(view);
         Ok(Posted { view, again: false })
     }
@@ -201,6 +213,33 @@ impl Services {
         let revision = info.firmware.as_deref().and_then(capabilities::Revision::parse);
         capabilities::refusal(command, revision.as_ref(), info.model.as_deref())
             .map(|refusal| refusal.to_string())
+    }
+
+    /// Takes the call that a command controls for who posted it. Applications only come in by the OM-compatible
+    /// endpoint, so without it there is nothing to keep apart.
+    async fn lease(
+        &self,
+        device: &Arc<Device>,
+        command: &Command,
+        by: &By,
+    ) -> Result<Option<lease::Taken<'_>>, NotTaken> {
+        let on = self.config.om_endpoint.listen.is_some();
+        let Some(wire) = lease::controls(command).filter(|_| on) else { return Ok(None) };
+        let (kind, id) = match &wire {
+            Wire::Visitor(id) => (LegKind::Visitor, id),
+            Wire::Outer(id) => (LegKind::Outer, id),
+        };
+        let calls = match device.handle.addr() {
+            Some(cell) => cell.send(GetCalls(None)).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let mut live = calls.iter();
+        let call = live
+            .find(|call| call.legs.iter().any(|leg| leg.kind == kind && leg.wire_id.as_ref() == Some(id)))
+            .map(|call| call.id);
+        let id = &device.settings.id;
+        let new = lock(&self.leases).take(id, wire.clone(), call, by.token, Instant::now())?;
+        Ok(new.then(|| lease::Taken::new(&self.leases, id.clone(), wire, by.token)))
     }
 
     /// The command of this id.

@@ -121,6 +121,9 @@ fn set(table: &mut Table, name: &str, value: String) -> Result<(), ConfigError> 
 /// `file:PATH` is read; the text is the file's without its last line end.
 fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
     resolve(&mut config.api.admin_token)?;
+    for client in config.om_endpoint.clients.values_mut() {
+        resolve(&mut client.password)?;
+    }
     for device in &mut config.device {
         resolve(&mut device.secrets.command_password)?;
         resolve(&mut device.secrets.report_password)?;
@@ -165,6 +168,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if commands.capacity == 0 || commands.capacity > 768 {
         return wrong("commands.capacity is 1 to 768");
     }
+    config.om_endpoint.check().map_err(ConfigError::Value)?;
     let limits = &config.reports.limits;
     if limits.head_bytes < 256
         || limits.body_bytes < 256
@@ -203,6 +207,9 @@ pub fn masked(config: &Config) -> String {
         }
     };
     mask(&mut config.api.admin_token);
+    for client in config.om_endpoint.clients.values_mut() {
+        mask(&mut client.password);
+    }
     for device in &mut config.device {
         mask(&mut device.secrets.command_password);
         mask(&mut device.secrets.report_password);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Millis;
 
+use super::om_endpoint::OmEndpointConfig;
 use crate::devices::{DeviceSecrets, DeviceSettings};
 use crate::ingress::Limits;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub model: ModelConfig,
     /// Commands to devices.
     pub commands: CommandsConfig,
+    /// The OM-compatible endpoint.
+    pub om_endpoint: OmEndpointConfig,
     /// Prometheus metrics.
     pub metrics: MetricsConfig,
     /// Devices that stand in the file.

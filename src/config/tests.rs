@@ -83,3 +83,21 @@ fn secrets_come_from_files_and_are_not_printed() {
     assert_eq!(config.api.admin_token.as_deref(), Some("0123456789abcdef-secret"));
     assert!(!masked(&config).contains("secret"), "{}", masked(&config));
 }
+
+#[test]
+fn the_passwords_of_om_applications_come_from_files_and_are_not_printed() {
+    let secret = file("a-password\n");
+    let text = format!(
+        "[om_endpoint]\nlisten = \"127.0.0.1:0\"\nclients = {{ pms = {{ device = \"a\", password = \"file:{}\" }} }}\n",
+        secret.path().display()
+    );
+    let config = load(Some(file(&text).path()), &NOTHING).expect("it loads");
+    assert_eq!(config.om_endpoint.clients["pms"].password.as_deref(), Some("a-password"));
+    let printed = masked(&config);
+    assert!(printed.contains("pms") && !printed.contains("a-password"), "{printed}");
+    let variables: &[(&str, &str)] = &[("SWITCHROOM_OM_ENDPOINT__CLIENTS", "{ \"10.0.0.5\" = \"hotel-1\" }")];
+    let config = load(None, &variables).expect("it loads");
+    assert_eq!(config.om_endpoint.clients["10.0.0.5"].devices[0].as_str(), "hotel-1");
+    let open: &[(&str, &str)] = &[("SWITCHROOM_OM_ENDPOINT__CLIENTS", "{ crm = \"hotel-1\" }")];
+    assert!(load(None, &open).expect_err("anybody").to_string().contains("password"));
+}

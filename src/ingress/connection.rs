@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use switchroom_actors::ingress::{Arrived, Gate};
 use switchroom_actors::ports::Observer;
+use switchroom_domain::id::DeviceId;
 use switchroom_domain::outcome::Outcome;
 use switchroom_protocol::{DecodeContext, Decoded, Dialect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +25,7 @@ use super::Front;
 use super::framing::{self, Head, Message, More, Refusal, Step, Waiting};
 use super::proof::{self, Verdict};
 use crate::devices::{Connection, Device, Unadopted};
+use crate::om_endpoint::{Endpoint, Way};
 
 /// For records of senders that are not known yet.
 static UTC: jiff::tz::TimeZone = jiff::tz::TimeZone::UTC;
@@ -50,7 +52,8 @@ pub struct Open {
 }
 
 impl Open {
-    fn enter(&self, source: IpAddr, limits: &super::Limits) -> bool {
+    /// Counts a connection; false when there are too many.
+    pub(crate) fn enter(&self, source: IpAddr, limits: &super::Limits) -> bool {
         let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_source.entry(source).or_default();
         if *count >= limits.connections_per_source || self.all.load(Relaxed) >= limits.connections {
@@ -64,7 +67,8 @@ impl Open {
         true
     }
 
-    fn leave(&self, source: IpAddr) {
+    /// A connection that was counted has ended.
+    pub(crate) fn leave(&self, source: IpAddr) {
         self.all.fetch_sub(1, Relaxed);
         let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = by_source.get_mut(&source) {
@@ -312,6 +316,8 @@ enum Next {
 struct Heard {
     head: Option<Head>,
     refusal: Option<Refusal>,
+    /// The whole answer, to a command of an application.
+    reply: Option<Vec<u8>>,
     /// What must come to pass before it is answered.
     pending: Vec<Pending>,
 }
@@ -320,32 +326,47 @@ impl Heard {
     /// Waits for what it must wait for.
     async fn settle(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
-            if let Err(refusal) = pending.settled().await {
-                self.refusal = Some(refusal);
+            match pending.settled().await {
+                Ok(Some(reply)) => self.reply = Some(reply),
+                Ok(None) => {}
+                Err(refusal) => self.refusal = Some(refusal),
             }
         }
     }
 }
 
-/// A report that is on its way to its cell, or to the disk.
-struct Pending {
-    /// Told when the cell has it; dropped when it was shed.
-    held: Option<oneshot::Receiver<()>>,
-    /// Told when it is on disk.
-    committed: Option<oneshot::Receiver<()>>,
+/// What must come to pass.
+enum Pending {
+    /// A report is on its way to its cell, or to the disk.
+    Report {
+        /// Told when the cell has it; dropped when it was shed.
+        held: Option<oneshot::Receiver<()>>,
+        /// Told when it is on disk.
+        committed: Option<oneshot::Receiver<()>>,
+    },
+    /// A command of an application is with its device.
+    Command(oneshot::Receiver<Vec<u8>>),
 }
 
 impl Pending {
-    async fn settled(self) -> Result<(), Refusal> {
-        if let Some(held) = self.held
+    /// Gives the whole answer, if it is a command's.
+    async fn settled(self) -> Result<Option<Vec<u8>>, Refusal> {
+        let (held, committed) = match self {
+            Self::Report { held, committed } => (held, committed),
+            Self::Command(reply) => {
+                let reply = reply.await;
+                return reply.map(Some).map_err(|_| Refusal::new(503, "the command could not be passed on"));
+            }
+        };
+        if let Some(held) = held
             && held.await.is_err()
         {
             return Err(Refusal::new(503, "the device sends faster than it can be followed; send again"));
         }
-        match self.committed {
-            None => Ok(()),
+        match committed {
+            None => Ok(None),
             Some(committed) => match timeout(COMMIT, committed).await {
-                Ok(Ok(())) => Ok(()),
+                Ok(Ok(())) => Ok(None),
                 _ => Err(Refusal::new(503, "it could not be written to disk in time; send again")),
             },
         }
@@ -491,6 +512,9 @@ impl Conversation {
     /// What to answer to a message that was taken, and what is to become of the connection.
     fn conclude(&self, heard: &Heard, answered: bool) -> (Option<Cow<'static, [u8]>>, Next) {
         let head = heard.head.as_ref();
+        if let Some(reply) = heard.reply.as_ref().filter(|_| head.is_some()) {
+            return ((!answered).then(|| Cow::Owned(reply.clone())), Next::Linger);
+        }
         let keep = match self.mode {
             Connection::Long => head.is_none_or(|head| head.keep_alive != Some(false)),
             Connection::Short | Connection::Auto => false,
@@ -555,7 +579,7 @@ impl Conversation {
     fn hear(&mut self, message: Message) -> Heard {
         let received = Instant::now();
         let Message { head, body } = message;
-        let mut heard = Heard { head, refusal: None, pending: Vec::new() };
+        let mut heard = Heard { head, refusal: None, reply: None, pending: Vec::new() };
         for document in documents(body) {
             match self.take(heard.head.as_ref(), document, received) {
                 Ok(None) => {}
@@ -587,6 +611,9 @@ impl Conversation {
             );
         };
         if dialect == Dialect::Om && switchroom_protocol::is_om_command(&body) {
+            if let Some(endpoint) = &self.front.commands {
+                return Ok(Some(self.pass_on(Arc::clone(endpoint), head, by_path, body)));
+            }
             let detail = "this is a command; only reports are taken here";
             self.front.metrics.report(dialect.as_str(), "other", Outcome::Malformed);
             return Err(Refusal::new(404, detail));
@@ -627,6 +654,26 @@ impl Conversation {
                 Err(Refusal::new(401, why))
             }
         }
+    }
+
+    /// A command by an application, which takes this port for the vendor's middleware. Its path names the device by what
+    /// that reports to, or by its id; whether the application may command it is for the endpoint to say.
+    fn pass_on(
+        &self,
+        endpoint: Arc<Endpoint>,
+        head: Option<&Head>,
+        by_path: Option<Arc<Device>>,
+        body: Vec<u8>,
+    ) -> Pending {
+        let by_id = || self.front.registry.get(&DeviceId::new(&self.segment).ok()?);
+        let device = by_path.or_else(by_id).map(|device| device.settings.id.clone());
+        let way = Way { device, origin: head.and_then(|head| head.origin.clone()) };
+        let (source, (reply, replied)) = (self.source, oneshot::channel());
+        // It is carried out whether or not the sender waits.
+        drop(actix_rt::spawn(async move {
+            let _ = reply.send(endpoint.answer(source, &way, &body).await);
+        }));
+        Pending::Command(replied)
     }
 
     fn count(&self, device: &Device, decoded: &[Decoded], outcome: Outcome) {
@@ -700,7 +747,7 @@ impl Conversation {
             ack,
         };
         let held = self.gate.pass(arrived);
-        (held.is_some() || committed.is_some()).then_some(Pending { held, committed })
+        (held.is_some() || committed.is_some()).then_some(Pending::Report { held, committed })
     }
 }
 
@@ -732,7 +779,7 @@ async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
 }
 
 /// Reads away what a refused sender is still sending, within bounds.
-async fn drain(stream: &mut TcpStream) {
+pub(crate) async fn drain(stream: &mut TcpStream) {
     let mut scratch = [0_u8; 4096];
     let mut left = 256 * 1024_usize;
     let read_away = async {

@@ -26,6 +26,8 @@ pub struct Head {
     pub http10: bool,
     /// Content type.
     pub content_type: Option<String>,
+    /// The web page that sent it, if one did.
+    pub origin: Option<String>,
     /// The sender wants to be told to go on before it sends the body.
     pub expects_continue: bool,
     /// The sender asks to keep the connection, or not to.
@@ -222,6 +224,8 @@ fn header(head: &mut Head, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         head.length = Length::Chunked;
     } else if name.eq_ignore_ascii_case(b"content-type") {
         head.content_type = Some(String::from_utf8_lossy(value).into_owned());
+    } else if name.eq_ignore_ascii_case(b"origin") {
+        head.origin = Some(String::from_utf8_lossy(value).into_owned());
     } else if name.eq_ignore_ascii_case(b"expect") {
         head.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
     } else if name.eq_ignore_ascii_case(b"connection") {

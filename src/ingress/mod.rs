@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use self::connection::{First, Going, Lingering, Parted};
 use crate::devices::{Registry, UnadoptedSenders};
 use crate::metrics::Metrics;
+use crate::om_endpoint::Endpoint;
 
 /// Bounds on what a sender may do; all of them can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -72,6 +73,8 @@ pub struct Front {
     pub open: connection::Open,
     /// How the listeners do.
     pub listeners: Arc<Listeners>,
+    /// Where commands of applications go; none if they are not taken.
+    pub commands: Option<Arc<Endpoint>>,
 }
 
 /// How the report listeners do.

@@ -101,8 +101,12 @@ impl Exchange<'_> {
         let body = om::encode_command(command, auth.as_ref())
             .ok_or_else(|| LinkError::Impossible("this command has no form on an OM".into()))?;
         let response = self.exchange(address, OM_PATH, Some(body)).await?;
-        let reply = om::decode_reply(command, &response)
-            .map_err(|error| LinkError::Lost(format!("its answer cannot be read: {error}")))?;
+        let reply = match om::decode_reply(command, &response) {
+            Ok(reply) => reply,
+            // Who asked in its own words reads the answer itself.
+            Err(_) if matches!(command, Command::Verbatim { .. }) => Reply::Done,
+            Err(error) => return Err(LinkError::Lost(format!("its answer cannot be read: {error}"))),
+        };
         if let Reply::Device(info) = &reply {
             let mut facts = self.device.info.lock().unwrap_or_else(PoisonError::into_inner);
             facts.model = info.model.as_ref().map(ToString::to_string);

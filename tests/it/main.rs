@@ -7,6 +7,7 @@ mod house;
 mod ingress;
 mod memory;
 mod offline;
+mod om_endpoint;
 mod second_ring;
 mod support;
 mod truth;

@@ -21,6 +21,8 @@ pub struct Service {
     pub api: SocketAddr,
     /// Where devices report to.
     pub reports: SocketAddr,
+    /// Where OM applications send commands, if they may.
+    pub om: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     folder: PathBuf,
@@ -56,7 +58,8 @@ impl Service {
             actix::System::new().block_on(async move {
                 match App::start(config).await {
                     Ok(app) => {
-                        let parts = (Arc::clone(&app.services), app.api_address, app.reports_address);
+                        let parts =
+                            (Arc::clone(&app.services), app.api_address, app.reports_address, app.om_address);
                         if started.send(Ok(parts)).is_ok() {
                             // Dropped or told: both mean stop.
                             let _ = stopped.await;
@@ -70,9 +73,9 @@ impl Service {
                 }
             });
         })?;
-        let (services, api, reports) = report.recv().context("the service's thread died")??;
+        let (services, api, reports, om) = report.recv().context("the service's thread died")??;
         let folder = folder.to_owned();
-        Ok(Self { services, api, reports, stop: Some(stop), thread: Some(thread), folder, owned: None })
+        Ok(Self { services, api, reports, om, stop: Some(stop), thread: Some(thread), folder, owned: None })
     }
 
     /// The folder of its store.

@@ -173,8 +173,19 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         line_id: Option<Text>,
     },
+    /// An application's own words, in the device's own language. Only the endpoint for such applications makes it; it is
+    /// in the command log, but nobody may post it.
+    Verbatim {
+        /// What goes to the device, but for who signs it.
+        document: Text,
+        /// Every number that it may call, and every visitor and outer that it names.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parties: Vec<PartyRef>,
+    },
 }
 
+/// Longest document that is passed on.
+const LONGEST_DOCUMENT: usize = 64 * 1024;
 /// Most files that one command may play (OM 2.2.1.3).
 pub const MOST_VOICE_FILES: usize = 10;
 /// Most members of a ring group (OM 2.1.2.2).
@@ -223,10 +234,11 @@ impl Command {
             Self::RemoveVoiceFiles { .. } => "remove_voice_files",
             Self::ReadParameter { .. } => "read_parameter",
             Self::WriteParameter { .. } => "write_parameter",
+            Self::Verbatim { .. } => "verbatim",
         }
     }
 
-    /// Every name, for metrics that start at zero.
+    /// Every name that can be posted.
     pub const NAMES: [&'static str; 22] = [
         "query",
         "assign_extension",
@@ -283,27 +295,32 @@ impl Command {
             | Self::Clear { .. }
             | Self::Connect { .. }
             | Self::Announce { .. }
-            | Self::Queue { .. } => false,
+            | Self::Queue { .. }
+            | Self::Verbatim { .. } => false,
         }
     }
 
     /// Does a caller wait for it, with the device's own deadline running (OM 2.5.4)? It goes first.
     #[must_use]
-    pub const fn is_urgent(&self) -> bool {
+    pub fn is_urgent(&self) -> bool {
         match self {
             Self::Accept { .. } | Self::Clear { .. } | Self::Queue { .. } => true,
             Self::Connect { from, .. } => matches!(from, PartyRef::Visitor { .. }),
+            Self::Verbatim { parties, .. } => {
+                parties.iter().any(|party| matches!(party, PartyRef::Visitor { .. }))
+            }
             _ => false,
         }
     }
 
     /// The outside numbers that it dials.
     pub fn dials(&self) -> impl Iterator<Item = &Text> {
-        let parties = match self {
-            Self::Connect { from, to, .. } => [Some(from), Some(to)],
-            _ => [None, None],
+        let (two, all): (_, &[PartyRef]) = match self {
+            Self::Connect { from, to, .. } => ([Some(from), Some(to)], &[]),
+            Self::Verbatim { parties, .. } => ([None, None], parties),
+            _ => ([None, None], &[]),
         };
-        parties.into_iter().flatten().filter_map(|party| match party {
+        two.into_iter().flatten().chain(all).filter_map(|party| match party {
             PartyRef::Number { number, .. } => Some(number),
             _ => None,
         })
@@ -454,6 +471,12 @@ impl Command {
                     return bad("value", "at most 256 bytes, without control characters");
                 }
                 line_id.iter().try_for_each(|line| printable("line_id", line))
+            }
+            Self::Verbatim { document, .. } if document.len() > LONGEST_DOCUMENT => {
+                bad("document", format!("at most {LONGEST_DOCUMENT} bytes"))
+            }
+            Self::Verbatim { parties, .. } => {
+                parties.iter().try_for_each(|party| one_of("parties", party, &["visitor", "outer", "number"]))
             }
             Self::Query { target } => target.id().map_or(Ok(()), |id| printable("target", id)),
             Self::QueryVoiceFiles {} => Ok(()),

@@ -29,7 +29,10 @@ use crate::sign::Auth;
 ///   (3.6.2), so a number's `trunk` goes there if it shows nothing else.
 #[must_use]
 pub fn encode_command(command: &Command, auth: Option<&Auth>) -> Option<Vec<u8>> {
-    let (root, attribute) = root(command)?;
+    let own = match command {
+        Command::Verbatim { .. } => None,
+        _ => Some(root(command)?),
+    };
     let mut xml = Xml::with_declaration();
     if let Some(auth) = auth {
         xml.open("Auth", &[]);
@@ -38,9 +41,14 @@ pub fn encode_command(command: &Command, auth: Option<&Auth>) -> Option<Vec<u8>>
         xml.leaf("Signature", Some(&auth.signature));
         xml.close("Auth");
     }
-    xml.open(root, &[("attribute", Some(&Text::const_new(attribute)))]);
-    xml.content(command);
-    xml.close(root);
+    match own {
+        Some((root, attribute)) => {
+            xml.open(root, &[("attribute", Some(&Text::const_new(attribute)))]);
+            xml.content(command);
+            xml.close(root);
+        }
+        None => xml.content(command),
+    }
     Some(xml.into_bytes())
 }
 
@@ -66,7 +74,9 @@ const fn root(command: &Command) -> Option<(&'static str, &'static str)> {
         Command::QueryVoiceFiles {} => ("Manage", "Query"),
         Command::RemoveVoiceFiles { .. } => ("Manage", "Remove"),
         Command::Accept { .. } => ("Notify", "Accept"),
-        Command::ReadParameter { .. } | Command::WriteParameter { .. } => return None,
+        Command::ReadParameter { .. } | Command::WriteParameter { .. } | Command::Verbatim { .. } => {
+            return None;
+        }
     })
 }
 
@@ -127,6 +137,7 @@ impl Xml {
             Command::Accept { visitor } => self.with_id("visitor", visitor),
             Command::QueryVoiceFiles {} => self.empty("voicefile", &[]),
             Command::RemoveVoiceFiles { files } => self.leaf("voicefile", joined(files, "|").as_ref()),
+            Command::Verbatim { document, .. } => self.raw(document),
             Command::ReadParameter { .. } | Command::WriteParameter { .. } => {}
         }
     }

@@ -43,6 +43,15 @@ impl Xml {
         Self { out, depth: 0 }
     }
 
+    pub(super) fn bare() -> Self {
+        Self { out: String::new(), depth: 0 }
+    }
+
+    /// What was written by a [`Self::bare`] one.
+    pub(super) fn raw(&mut self, document: &str) {
+        self.out.push_str(document);
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.out.into_bytes()
     }
@@ -142,9 +151,15 @@ impl Xml {
 
     /// An element that holds text, unless the text is absent.
     pub(super) fn leaf(&mut self, name: &str, text: Option<&Text>) {
-        let Some(text) = text else { return };
+        if let Some(text) = text {
+            self.leaf_with(name, &[], text);
+        }
+    }
+
+    /// An element that holds text and has attributes.
+    pub(super) fn leaf_with(&mut self, name: &str, attributes: &[(&str, Option<&Text>)], text: &Text) {
         self.indent();
-        self.tag(name, &[]);
+        self.tag(name, attributes);
         self.out.push('>');
         self.text(text);
         self.end(name);

@@ -27,6 +27,11 @@ pub(super) struct Element {
 }
 
 impl Element {
+    /// Its attributes as written, in order; there may be several of a name.
+    pub(super) fn attributes(&self) -> &[(Text, Text)] {
+        &self.attributes
+    }
+
     /// Has it this name? Case does not matter.
     pub(super) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
