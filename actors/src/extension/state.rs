@@ -26,6 +26,7 @@ struct Leg {
     call: CallId,
     leg: LegId,
     phase: Phase,
+    #[serde(default)]
     heard_at: Timestamp,
 }
 
@@ -45,6 +46,7 @@ pub struct ExtensionState {
     since: Option<Timestamp>,
     /// When anything was last heard of it.
     heard_at: Option<Timestamp>,
+    #[serde(default)]
     rang_at: Option<Timestamp>,
     busy_at: Option<Timestamp>,
     idle_at: Option<Timestamp>,
