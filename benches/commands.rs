@@ -111,16 +111,16 @@ async fn overhead() -> Result<()> {
     ] {
         let body = format!("<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n{body}");
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let plain = reqwest::Client::new();
         for n in 0..600 {
             let began = Instant::now();
-            let plain = reqwest::Client::new();
             let answer = plain.post(format!("http://{address}/xml")).body(body.clone()).send().await?;
             answer.bytes().await?;
-            let plain = began.elapsed();
+            let straight = began.elapsed();
             let (through, answer) = house.command("sim-1", &command).await?;
             ensure!(answer["settled_at"].is_string(), "{answer}");
             if n >= 100 {
-                bare.push(plain);
+                bare.push(straight);
                 ours.push(through);
             }
         }

@@ -14,7 +14,7 @@ use super::auth::{Caller, call_has_extension};
 use super::entities::Paging;
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::{Page, Params, limit, page};
-use super::view::{ask, ask_all, device, devices};
+use super::view::{ask, ask_all, device, devices, try_ask};
 use crate::devices::Device;
 
 /// Which calls are wanted.
@@ -114,9 +114,18 @@ pub(super) async fn one(
     found.filter(|call| caller.sees_call(call)).map(web::Json).ok_or_else(none)
 }
 
-/// Ended calls are one look into the store; for a live one every device is asked. It may end in between, so the
+/// One of which an event is still in memory is asked of its device. Ended calls are one look into the store; for another
+/// live one every device is asked. It may end in between, so the
 /// store is looked at once more.
 pub(super) async fn find(state: &State, caller: &Caller, id: CallId) -> Result<Option<CallView>, Problem> {
+    // A live call has mostly been told of a moment ago; its device knows it best.
+    if let Some(device) = state.services.store.hub().device_of_call(id)
+        && let Some(device) = state.services.registry.get(&device)
+        && let Some(call) =
+            try_ask(&device, GetCalls(Some(id))).await.and_then(|calls| calls.into_iter().next())
+    {
+        return Ok(Some(call));
+    }
     if let Some(call) = state.services.reader.call(id).await? {
         return Ok(Some(call));
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, RwLock};
 
 use switchroom_actors::ports::SealedEvent;
 use switchroom_domain::event::write_with_cursor;
+use switchroom_domain::id::{CallId, DeviceId};
 use tokio::sync::watch;
 
 /// How many events stay in memory: a second's worth at full speed, minutes' worth in an ordinary house.
@@ -85,6 +86,14 @@ impl Hub {
         self.latest.subscribe()
     }
 
+    /// Which device a call is on, if an event of it is still in memory: looked for from the last one backwards.
+    #[must_use]
+    pub fn device_of_call(&self, call: CallId) -> Option<DeviceId> {
+        let tail = self.tail.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let of_call = |published: &&Published| published.sealed.event.data.call == Some(call);
+        tail.iter().rev().find(of_call).map(|published| published.sealed.event.device.clone())
+    }
+
     /// Up to `limit` events after this cursor.
     #[must_use]
     pub fn after(&self, cursor: u64, limit: usize) -> Tail {
@@ -105,7 +114,7 @@ impl Hub {
 mod tests {
     use super::*;
     use switchroom_domain::event::{Event, EventData, EventKind};
-    use switchroom_domain::id::{DeviceId, EventId, IdSeed, Minter};
+    use switchroom_domain::id::{EventId, IdSeed, Minter};
     use switchroom_domain::time::Timestamp;
 
     fn events(from: u64, to: u64) -> Vec<Published> {
