@@ -229,6 +229,8 @@ async fn invite() -> Result<()> {
     const DEVICES: usize = 100;
     const CALLS: usize = 1000;
     const WAITING: usize = 50;
+    // A device's own time for a command, so that they wait: with less, this machine is busy with them alone.
+    const SLOW: u64 = 25;
     let house = House::start(DEVICES, |config| {
         config.trunk_api = Some(0x17);
         config.trunks = 24;
@@ -240,7 +242,7 @@ async fn invite() -> Result<()> {
     );
     for n in 1..=DEVICES {
         // So that they wait, rather than being done at once.
-        let fault = DeviceFault { command: CommandFault::Slow, delay_ms: 10, count: 0 };
+        let fault = DeviceFault { command: CommandFault::Slow, delay_ms: SLOW, count: 0 };
         house.fleet.set_device_fault(&format!("sim-{n}"), fault)?;
     }
     let base = format!("http://{}/api/v1", house.service.api);

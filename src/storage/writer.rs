@@ -23,9 +23,12 @@ use crate::metrics::Metrics;
 
 /// Records that may wait for a commit. At full speed a few seconds' worth; beyond it senders wait.
 const CAPACITY: usize = 16_384;
-/// Two commits are at least this far apart unless many records wait: it makes batches, and is far below what
+/// Two commits are at least this far apart unless few or very many records come: it makes batches, and is far below what
 /// a subscriber may notice.
 const SPACING: Duration = Duration::from_micros(1000);
+/// Below this rate (records a second) there is nothing to make batches of: whoever waits for the disk waits for nothing
+/// else.
+const LULL: f64 = 500.0;
 /// At this rate (records a second) more is gained by larger batches than lost by a longer wait.
 const CROWD: f64 = 10_000.0;
 /// Over about this time the rate is measured.
@@ -488,7 +491,11 @@ impl Writer {
                 self.shared.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
             };
         }
-        let spacing = if self.rate < CROWD { SPACING } else { CROWDED };
+        let spacing = match self.rate {
+            ..LULL => Duration::ZERO,
+            LULL..CROWD => SPACING,
+            _ => CROWDED,
+        };
         let spacing = spacing.saturating_sub(last_commit.elapsed());
         if !spacing.is_zero() && queue.jobs.len() < BATCH && !queue.stopping {
             drop(queue);

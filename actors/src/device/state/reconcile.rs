@@ -18,6 +18,7 @@ use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::{Basis, ExtensionState as Shown, ExtensionView, LegKind};
 
 use super::{Ask, CellState, Round};
+use crate::call_leg::LegState;
 use crate::device::call::Call;
 use crate::entity::{Entity, Phase, Told};
 
@@ -245,25 +246,29 @@ impl Look<'_> {
         let mut found = Vec::new();
         for group in groups {
             let number = u32::from(group.group);
-            for partner in &group.waiting {
-                let call = self.cell.calls.iter().find(|call| {
-                    call.live_legs().any(|leg| leg.kind == LegKind::Visitor && leg.wire_id == partner.id)
-                });
-                if call.is_some_and(|call| !self.is_settled(call)) {
-                    continue;
-                }
-                let known = call.and_then(|call| call.queue.as_ref());
-                match (known, self.cell.queue_groups.get(&number)) {
-                    (Some(queue), None) => {
-                        found.push(Correction::Queue { queue: queue.clone(), group: number })
-                    }
-                    (None, Some(queue)) => found.push(waits(partner, queue)),
-                    _ => {}
-                }
+            let calls: Vec<(&Partner, Option<&Call>)> =
+                group.waiting.iter().map(|partner| (partner, self.visitors_call(partner))).collect();
+            let known = self.cell.queue_groups.get(&number);
+            // Whoever is known to wait in it tells what the device calls its queue.
+            let told = || {
+                let settled = calls.iter().filter_map(|(_, call)| call.filter(|call| self.is_settled(call)));
+                settled.filter_map(|call| call.queue.as_ref()).next()
+            };
+            let Some(queue) = known.or_else(told) else { continue };
+            if known.is_none() {
+                found.push(Correction::Queue { queue: queue.clone(), group: number });
             }
+            let missing = calls
+                .iter()
+                .filter(|(_, call)| call.is_none_or(|call| call.queue.is_none() && self.is_settled(call)));
+            found.extend(missing.map(|(partner, _)| waits(partner, queue)));
         }
-        found.dedup();
         found
+    }
+
+    fn visitors_call(&self, partner: &Partner) -> Option<&Call> {
+        let is_theirs = |leg: &LegState| leg.kind == LegKind::Visitor && leg.wire_id == partner.id;
+        self.cell.calls.iter().find(|call| call.live_legs().any(is_theirs))
     }
 
     /// What one extension does.
