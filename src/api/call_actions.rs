@@ -210,11 +210,24 @@ async fn act_on(
     command: Command,
     how: super::commands::How,
 ) -> Result<HttpResponse, Problem> {
-    // An agent may act on a call of its own extensions, whoever of the call is named.
     match caller.extensions() {
-        Some(_) if !matches!(command, Command::Monitor { .. } | Command::Barge { .. }) => {
-            caller.require(&[super::auth::Role::Agent])?;
-            if matches!(command, Command::Talk { .. } | Command::Listen { .. }) {
+        // Whoever has extensions of their own may act on the calls that these are in now, whoever of a call is named; a
+        // call that asks to come in is theirs that it is for.
+        Some(own) if caller.role == super::auth::Role::Agent => {
+            let is_own = |number: Option<&Text>| number.is_some_and(|number| own.contains(number.as_str()));
+            let in_it = live.legs(LegKind::Extension).any(|leg| is_own(leg.number.as_ref()));
+            let comes_in = matches!(live.call.state, CallState::Invited | CallState::Incoming);
+            if !(in_it || comes_in && is_own(live.call.to.as_ref())) {
+                let detail = "none of this token's extensions is in the call any more";
+                return Err(Problem::new(Kind::Forbidden, detail));
+            }
+            if matches!(
+                command,
+                Command::Monitor { .. }
+                    | Command::Barge { .. }
+                    | Command::Talk { .. }
+                    | Command::Listen { .. }
+            ) {
                 may(caller, &command)?;
             }
         }

@@ -15,12 +15,15 @@ use switchroom_protocol::om::parameters;
 use utoipa::ToSchema;
 
 use super::State;
-use super::auth::Caller;
+use super::auth::{Caller, Role};
 use super::commands::{Act, How, carry_out, may, take};
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::Params;
 use super::view::device;
 use crate::devices::Device;
+
+/// Who may have a device asked.
+const READERS: &[Role] = &[Role::Viewer, Role::Operator, Role::Supervisor, Role::Admin];
 
 /// Asks the device and gives what it says.
 async fn asked(
@@ -72,20 +75,17 @@ pub(super) async fn change_extension(
     let device = device(&state, &caller, &id)?;
     let command =
         |line_id: Text, settings| Command::AssignExtension { line_id, settings: Box::new(settings) };
-    let mut settings = act.body;
+    let settings = act.body;
     let checked = command("Phone 1".into(), settings.clone());
     may(&caller, &checked)?;
     checked.check().map_err(crate::commands::NotTaken::from)?;
-    // The device knows extensions by their line, and takes one out of its groups that is assigned without them.
+    // The device knows extensions by their line.
     let target = Target::one(TargetKind::Extension, number.as_str());
     let known = status(&state, &caller, &device, target).await?.extensions.into_iter().next();
     let known = known.ok_or_else(|| no_such("extension", &number))?;
     let line_id = known.line_id.ok_or_else(|| {
         Problem::new(Kind::DeviceRefused, format!("the device does not tell the line of extension {number}"))
     })?;
-    if settings.groups.is_none() {
-        settings.groups = Some(known.settings.groups.unwrap_or_default());
-    }
     take(&state, &caller, &device, command(line_id, settings), act.how).await
 }
 
@@ -188,6 +188,7 @@ pub(super) async fn menus(
     path: web::Path<String>,
 ) -> Result<web::Json<All<MenuView>>, Problem> {
     let device = device(&state, &caller, &path)?;
+    caller.require(READERS)?;
     let status = status(&state, &caller, &device, Target::all(TargetKind::Menu)).await?;
     Ok(all(status.menus.into_iter().map(MenuView::from).collect()))
 }
@@ -203,6 +204,7 @@ pub(super) async fn menu(
 ) -> Result<web::Json<MenuView>, Problem> {
     let (id, menu) = path.into_inner();
     let device = device(&state, &caller, &id)?;
+    caller.require(READERS)?;
     let wanted = number("menu", &menu)?;
     let status = status(&state, &caller, &device, Target::one(TargetKind::Menu, menu.as_str())).await?;
     let found = status.menus.into_iter().find(|found| found.menu == wanted);
@@ -350,7 +352,7 @@ pub(super) async fn parameters(
     path: web::Path<String>,
 ) -> Result<web::Json<All<ParameterView>>, Problem> {
     device(&state, &caller, &path)?;
-    caller.require(&[super::auth::Role::Admin])?;
+    caller.require(&[Role::Admin])?;
     Ok(all(parameters::ALL.iter().map(|parameter| described(parameter, None)).collect()))
 }
 

@@ -152,6 +152,7 @@ impl Services {
             return Err(NotTaken::Incapable(reason));
         }
         let mut taken = self.lease(device, &command, by).await?;
+        command.forwards().try_for_each(|number| self.policy.forward(number))?;
         self.policy.dial(by.token, command.dials().map(|number| number.as_str()), Instant::now())?;
         let now = crate::clock::now();
         let id = CommandId(uuid::Uuid::now_v7());

@@ -4,8 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use switchroom_domain::command::dialled;
-
 use crate::config::CommandsConfig;
 
 /// Dials are counted over this time.
@@ -82,16 +80,30 @@ impl Policy {
         self.readings(number).iter().any(|reading| self.config.emergency_numbers.contains(reading))
     }
 
-    /// The number as it may be meant: as it is, and without what gets an outside line. Only what can be dialled counts.
+    /// The number as it may be meant: all that is dialled before the called side answers, with and without what gets an
+    /// outside line or switches a feature. A comma hides nothing.
     fn readings(&self, number: &str) -> Vec<String> {
+        let called = number.split_once(",,").map_or(number, |(called, _)| called);
         let plain: String =
-            dialled(number).chars().filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#')).collect();
-        let prefixes = &self.config.outside_prefixes;
-        let without =
-            prefixes.iter().filter_map(|prefix| plain.strip_prefix(prefix.as_str()).map(str::to_owned));
-        let mut readings: Vec<String> = without.filter(|rest| !rest.is_empty()).collect();
-        readings.push(plain);
+            called.chars().filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#')).collect();
+        let bare = |text: &str| text.trim_start_matches(['*', '#']).to_owned();
+        let mut readings = vec![plain.clone(), bare(&plain)];
+        for prefix in &self.config.outside_prefixes {
+            for reading in [&plain, &bare(&plain)] {
+                if let Some(rest) = reading.strip_prefix(prefix.as_str()).filter(|rest| !rest.is_empty()) {
+                    readings.extend([rest.to_owned(), bare(rest)]);
+                }
+            }
+        }
         readings
+    }
+
+    /// May calls be passed on to this number? Nothing is counted: nobody dials it now.
+    ///
+    /// # Errors
+    /// Says what denies it.
+    pub fn forward(&self, number: &str) -> Result<(), Denied> {
+        if self.is_emergency(number) { Ok(()) } else { self.may_dial(number) }
     }
 
     fn may_dial(&self, number: &str) -> Result<(), Denied> {
@@ -147,7 +159,20 @@ mod tests {
     #[test]
     fn international_and_premium_numbers_are_denied_however_they_are_written() {
         let policy = policy();
-        for number in ["0044123", "+44123", "9,0044123", "90044123", "00-44-123,,5", "16812345", "0900123"] {
+        for number in [
+            "0044123",
+            "+44123",
+            "9,0044123",
+            "90044123",
+            "00-44-123,,5",
+            "16812345",
+            "0900123",
+            "0044123456789,110",
+            "0044123456789,5",
+            "00,44123456789",
+            "#0044123",
+            "9#0044123",
+        ] {
             assert!(matches!(dial(&policy, number), Err(Denied::Number { .. })), "{number}");
         }
         assert_eq!(dial(&policy, "0085212345678"), Ok(()));

@@ -226,13 +226,19 @@ fn body_of(received: Received) -> Result<Vec<u8>, LinkError> {
         _ if end == 0 => {}
         None | Some(200..=299) => {}
         Some(code @ (401 | 403)) => {
-            return Err(LinkError::NotSent(format!(
-                "it answers HTTP {code}: this server may not talk to it"
+            return Err(LinkError::Impossible(format!(
+                "the device answers HTTP {code}: this server may not talk to it; nothing was done"
             )));
         }
-        Some(404) => return Err(LinkError::NotSent("it answers HTTP 404: is its address right?".into())),
+        Some(404) => {
+            return Err(LinkError::Impossible(
+                "the device answers HTTP 404: is its `address` right? Nothing was done".into(),
+            ));
+        }
         Some(code @ 400..=499) => {
-            return Err(LinkError::NotSent(format!("it refuses the request with HTTP {code}")));
+            return Err(LinkError::Impossible(format!(
+                "the device refuses the request with HTTP {code}; nothing was done"
+            )));
         }
         Some(code) => return Err(LinkError::Lost(format!("it answers HTTP {code}"))),
     }
@@ -298,6 +304,6 @@ mod tests {
         assert!(lost(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", "the connection broke"));
         assert!(lost(b"HTTP/1.0 200 OK\r\n\r\n", "the connection broke before its answer"));
         assert!(lost(b"HTTP/1.0 500 Error\r\n\r\n", "it closed the connection"));
-        assert!(matches!(body(b"HTTP/1.0 400 Bad\r\n\r\n", "it closed"), Err(LinkError::NotSent(_))));
+        assert!(matches!(body(b"HTTP/1.0 400 Bad\r\n\r\n", "it closed"), Err(LinkError::Impossible(_))));
     }
 }

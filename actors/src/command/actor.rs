@@ -18,7 +18,7 @@ use switchroom_domain::time::{Millis, Timestamp};
 use switchroom_domain::view::{CommandError, CommandState, CommandView};
 use tokio::sync::oneshot;
 
-use super::messages::{Ask, Await, CallFound, CommandRecord, NoAnswer, Recover, Submit};
+use super::messages::{Ask, Await, CallFound, CommandRecord, Dismiss, NoAnswer, Recover, Submit};
 use super::state::{QueueState, Refusal, Settings, Step, Ticket};
 use super::verify;
 use crate::directory::DeviceHandle;
@@ -33,6 +33,8 @@ const STORE_PATIENCE: Duration = Duration::from_secs(2);
 const REMEMBERED: usize = 64;
 /// How long a question of our own waits for its turn.
 const ASIDE_WAITS: Millis = Millis::from_secs(10);
+/// So long after a command was sent "it is not there" means that it was not done.
+const NO_COUNTS: Millis = Millis::from_secs(20);
 /// How long it is waited between two questions about what became of a command: the first time, and at most.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 
@@ -73,8 +75,6 @@ struct Aside {
 enum Became {
     Answered(Answer),
     Failed(LinkError),
-    /// Asked afterwards: it was done, was not, or nobody knows.
-    FoundOut(Option<bool>, String),
 }
 
 impl CommandSupervisor {
@@ -188,6 +188,7 @@ impl CommandSupervisor {
                 self.answered(id, answer);
             }
             Became::Failed(LinkError::Impossible(reason)) => {
+                // Whoever says so answers.
                 self.settle(id, CommandState::Failed, None, Some(error("not_sent", &reason)));
             }
             Became::Failed(failed @ LinkError::NotSent(_)) => {
@@ -197,10 +198,9 @@ impl CommandSupervisor {
             }
             Became::Failed(LinkError::Lost(reason)) => {
                 self.heard(false);
+                // That takes a while; others have their turn meanwhile.
                 self.find_out(id, reason, ctx);
-                return;
             }
-            Became::FoundOut(done, reason) => self.found_out(id, done, &reason),
         }
         self.state.release();
         self.pump(ctx);
@@ -243,38 +243,35 @@ impl CommandSupervisor {
         self.settle(id, state, Some(reply), error);
     }
 
-    /// It may have been done: the cell and the device are asked.
+    /// It may have been done: the cell and the device are asked, as anybody asks, in turn.
     fn find_out(&mut self, id: CommandId, reason: String, ctx: &mut Context<Self>) {
-        let Some(job) = self.jobs.get(&id) else {
-            self.state.release();
-            return;
-        };
+        let Some(job) = self.jobs.get(&id) else { return };
         let command = job.record.view.request.clone();
-        let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
+        let sent_at = job.record.view.sent_at.unwrap_or(job.record.view.created_at);
+        let (clock, me) = (Arc::clone(&self.ports.clock), ctx.address());
         let until = Instant::now() + Duration::from_millis(self.settings.find_out_within.0.unsigned_abs());
-        let (seen, me) = (Arc::clone(&self.device), id);
         let asking = async move {
             let question = verify::question(&command)?;
             let mut pause = ASK_AGAIN.0;
-            // What was done a moment ago may not show yet: a "no" counts the second time.
+            // What was done a moment ago may not show yet: a "no" counts the second time. What was done a while ago may
+            // be over again: then it counts nothing.
             let mut said_no = false;
             loop {
-                if let Some(supervisor) = seen.commands()
-                    && let Ok(Some(view)) = supervisor.send(Await { id: me, settled: None }).await
-                    && view.call.is_some()
-                {
+                let view = me.send(Await { id, settled: None }).await.ok().flatten()?;
+                if was_seen(&view) {
                     return Some(true);
                 }
-                match link.exchange(&device, &question).await {
-                    Ok(answer) => match verify::was_done(&command, &answer.reply) {
+                let is_fresh = clock.now().since(sent_at) <= NO_COUNTS;
+                match me.send(Ask(question.clone())).await {
+                    Ok(Ok(answer)) => match verify::was_done(&command, &answer.reply) {
                         Some(true) => return Some(true),
-                        Some(false) if said_no => return Some(false),
-                        Some(false) => said_no = true,
+                        Some(false) if said_no && is_fresh => return Some(false),
+                        Some(false) if is_fresh => said_no = true,
+                        Some(false) => return None,
                         None => {}
                     },
-                    Err(error) => {
-                        tracing::debug!(device.id = %device, %error, "what became of a command is not known yet")
-                    }
+                    Ok(Err(error)) => tracing::debug!(%error, "what became of a command is not known yet"),
+                    Err(_) => return None,
                 }
                 if Instant::now() + pause > until {
                     return None;
@@ -284,12 +281,13 @@ impl CommandSupervisor {
             }
         };
         ctx.spawn(asking.into_actor(self).map(move |done, supervisor, ctx| {
-            supervisor.exchanged(id, Became::FoundOut(done, reason), ctx);
+            supervisor.found_out(id, done, &reason);
+            supervisor.pump(ctx);
         }));
     }
 
     fn found_out(&mut self, id: CommandId, done: Option<bool>, reason: &str) {
-        let was_seen = self.jobs.get(&id).is_some_and(|job| job.record.view.call.is_some());
+        let was_seen = self.jobs.get(&id).is_some_and(|job| was_seen(&job.record.view));
         let settled = match done {
             _ if was_seen => (CommandState::Succeeded, None),
             Some(true) => (CommandState::Succeeded, None),
@@ -311,7 +309,7 @@ impl CommandSupervisor {
         let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
         let exchange = async move { link.exchange(&device, &question).await };
         ctx.spawn(exchange.into_actor(self).map(move |became, supervisor, ctx| {
-            supervisor.heard(became.is_ok());
+            supervisor.heard(!is_silence(&became));
             // It may have given up.
             let _ = answer.send(became.map_err(NoAnswer::Link));
             supervisor.state.release();
@@ -421,6 +419,16 @@ impl CommandSupervisor {
     }
 }
 
+/// Did nothing that answers come back?
+const fn is_silence<T>(became: &Result<T, LinkError>) -> bool {
+    matches!(became, Err(LinkError::NotSent(_) | LinkError::Lost(_)))
+}
+
+/// Has the cell seen the call that it was to make? The call that a command is about was there before, and proves nothing.
+fn was_seen(view: &CommandView) -> bool {
+    view.call.is_some() && view.request.sent(view.id).is_some_and(|sent| sent.makes_call)
+}
+
 fn error(kind: &'static str, reason: &str) -> CommandError {
     CommandError { code: None, kind: kind.into(), reason: reason.into() }
 }
@@ -506,6 +514,20 @@ impl Handler<Ask> for CommandSupervisor {
     }
 }
 
+impl Handler<Dismiss> for CommandSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Dismiss, ctx: &mut Self::Context) {
+        let all: Vec<CommandId> = self.jobs.keys().copied().collect();
+        for id in all {
+            let sent = self.jobs.get(&id).is_some_and(|job| job.sent.is_some());
+            let state = if sent { CommandState::Unknown } else { CommandState::Failed };
+            self.settle(id, state, None, Some(error("not_sent", "the device was removed")));
+        }
+        ctx.stop();
+    }
+}
+
 impl Handler<Recover> for CommandSupervisor {
     type Result = ();
 
@@ -520,7 +542,6 @@ impl Handler<Recover> for CommandSupervisor {
             Job { record, accepted: now, sent, stored: nothing.shared(), waiters: Vec::new(), answer: None };
         self.jobs.insert(id, job);
         if state == CommandState::Sent && !asks {
-            self.state.occupy();
             self.find_out(id, "the service was restarted before an answer came".into(), ctx);
         } else {
             self.state.enqueue(ticket);

@@ -45,6 +45,11 @@ pub struct Submit {
     pub answer: Option<oneshot::Sender<Bytes>>,
 }
 
+/// Ends it: the device was removed. What has not settled does.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Dismiss;
+
 /// Takes up a command of before a restart.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -170,11 +170,6 @@ impl QueueState {
         if ticket.urgent { self.urgent.push_back(ticket) } else { self.ordinary.push_back(ticket) }
     }
 
-    /// It is being found out what became of a command: the device is busy with that.
-    pub const fn occupy(&mut self) {
-        self.with_device += 1;
-    }
-
     /// What is to be done now, if anything is.
     pub fn next(&mut self, now: Timestamp) -> Option<Step> {
         for queue in [&mut self.urgent, &mut self.ordinary, &mut self.asides] {

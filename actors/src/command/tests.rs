@@ -137,7 +137,7 @@ fn a_dial_is_done_if_its_caller_is_with_whom_it_was_to_be_with() {
     assert_eq!(said(LineState::Active, vec![outer("13012345678")]), Some(true));
     assert_eq!(said(LineState::Ready, Vec::new()), Some(false));
     assert_eq!(said(LineState::Offline, Vec::new()), Some(false));
-    assert_eq!(said(LineState::Active, vec![outer("110")]), Some(false), "in another call");
+    assert_eq!(said(LineState::Active, vec![outer("110")]), None, "in a call that is not recognised");
     assert_eq!(said(LineState::Progress, Vec::new()), None, "it rings, perhaps for this");
     assert_eq!(was_done(&dial(), &Reply::Done), None);
 }

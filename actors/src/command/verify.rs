@@ -79,8 +79,8 @@ fn connected(from: &PartyRef, to: &PartyRef, status: &Status) -> Option<bool> {
             match extension.state {
                 Some(LineState::Ready | LineState::Offline) => Some(false),
                 _ if extension.with.is_empty() => None,
-                // In another call.
-                _ => Some(false),
+                // In a call that is not recognised as this one: it may have been passed on.
+                _ => None,
             }
         }
         PartyRef::Visitor { visitor } => {

@@ -326,6 +326,19 @@ impl Command {
         })
     }
 
+    /// The numbers that it has calls passed on to.
+    pub fn forwards(&self) -> impl Iterator<Item = &Text> {
+        let settings = match self {
+            Self::AssignExtension { settings, .. } => Some(settings),
+            _ => None,
+        };
+        let numbers = settings.map(|settings| {
+            let forward = settings.forward.as_ref().and_then(|forward| forward.number.as_ref());
+            [forward, settings.fork.as_ref(), settings.mobile.as_ref()]
+        });
+        numbers.into_iter().flatten().flatten().filter(|number| !number.is_empty())
+    }
+
     /// By what the call is known that it makes, or that it is about.
     #[must_use]
     pub fn sent(&self, id: CommandId) -> Option<CommandSent> {
@@ -374,9 +387,10 @@ impl Command {
             | Self::Unmute { extension }
             | Self::Talk { extension }
             | Self::Listen { extension }
-            | Self::Conference { extension }
-            | Self::Monitor { extension, .. }
-            | Self::Barge { extension, .. } => vec![extension],
+            | Self::Conference { extension } => vec![extension],
+            Self::Monitor { extension, target } | Self::Barge { extension, target } => {
+                vec![extension, target]
+            }
             Self::Clear { party: PartyRef::Extension { extension } }
             | Self::Announce { party: PartyRef::Extension { extension }, .. }
             | Self::Connect { from: PartyRef::Extension { extension }, .. } => vec![extension],

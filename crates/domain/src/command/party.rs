@@ -52,11 +52,19 @@ pub enum PartyRef {
     },
 }
 
-/// The number that is called: without the prefix before a comma and the keys after two (OM 2.2.1.2).
+/// Longest prefix that gets an outside line.
+const LONGEST_PREFIX: usize = 2;
+
+/// The number that is called: without the prefix before a comma and the keys after two (OM 2.2.1.2). What stands before a
+/// comma and is too long for a prefix is part of the number.
 #[must_use]
 pub fn dialled(number: &str) -> Text {
     let called = number.split_once(",,").map_or(number, |(called, _)| called);
-    called.rsplit_once(',').map_or(called, |(_, called)| called).into()
+    let number = match called.split_once(',') {
+        Some((prefix, number)) if prefix.len() <= LONGEST_PREFIX => number,
+        _ => called,
+    };
+    number.chars().filter(|c| *c != ',').collect()
 }
 
 impl PartyRef {
