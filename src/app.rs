@@ -15,6 +15,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use anyhow::Context;
 use switchroom_actors::census::Census;
 use switchroom_actors::command::CommandSupervisor;
+use switchroom_actors::command::messages::Dismiss as DismissCommands;
 use switchroom_actors::device::{DeviceSettings as CellSettings, messages::WriteDown};
 use switchroom_actors::directory::DeviceHandle;
 use switchroom_actors::entity::Doubt;
@@ -68,7 +69,7 @@ pub struct Services {
     pub policy: Policy,
     /// The way out to the devices.
     pub link: Arc<dyn DeviceLink>,
-    pub(crate) keys_in_use: commands::KeysInUse,
+    pub(crate) keys_in_use: Arc<commands::KeysInUse>,
     pub(crate) leases: std::sync::Mutex<commands::lease::Leases>,
     pub(crate) starting_commands: tokio::sync::Mutex<()>,
     command_log: Arc<dyn CommandLog>,
@@ -182,7 +183,7 @@ impl App {
         };
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
-            keys_in_use: commands::KeysInUse::default(),
+            keys_in_use: Arc::default(),
             leases: std::sync::Mutex::default(),
             starting_commands: tokio::sync::Mutex::default(),
             link,
@@ -435,6 +436,12 @@ impl Services {
     pub async fn remove_device(&self, id: &DeviceId) -> anyhow::Result<bool> {
         let Some(device) = self.registry.remove(id) else { return Ok(false) };
         device.handle.retire();
+        if let Some(commands) = device.handle.commands() {
+            device.handle.set_commands(None);
+            if commands.send(DismissCommands).await.is_err() {
+                tracing::warn!(device.id = %id, "its command supervisor had gone");
+            }
+        }
         let dismissed = self.arbiters[device.handle.arbiter].supervisor.send(Dismiss(id.clone())).await;
         dismissed.context("a supervisor is gone")?;
         let removed = id.clone();

@@ -25,7 +25,7 @@ use super::error::{Kind, Problem, ProblemBody};
 use super::input::{Page, Params, body_problem, cursor, limit, place, read_body};
 use super::view::device;
 use crate::commands::policy::Denied;
-use crate::commands::{By, NotTaken, shown};
+use crate::commands::{By, NotTaken, Posted, shown};
 use crate::devices::Device;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -198,9 +198,22 @@ pub(super) async fn carry_out(
     command: Command,
     how: How,
 ) -> Result<CommandView, Problem> {
-    let how = how.waiting();
-    let by = By { token: caller.token_hash(), key: how.key };
-    Ok(state.services.post_command(device, command, &by, how.wait).await?.view)
+    Ok(post_command(state, caller, device, command, &how.waiting()).await?.view)
+}
+
+/// Posts it on a task of its own: a client that goes away leaves no half of it behind.
+async fn post_command(
+    state: &State,
+    caller: &Caller,
+    device: &Arc<Device>,
+    command: Command,
+    how: &How,
+) -> Result<Posted, Problem> {
+    let (services, device) = (Arc::clone(&state.services), Arc::clone(device));
+    let (by, wait) = (By { token: caller.token_hash(), key: how.key.clone() }, how.wait);
+    let posting = actix_rt::spawn(async move { services.post_command(&device, command, &by, wait).await });
+    let posted = posting.await.map_err(|error| Problem::internal(&error))?;
+    Ok(posted?)
 }
 
 fn answer(view: &CommandView, again: bool, waited: bool) -> HttpResponse {

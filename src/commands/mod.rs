@@ -34,6 +34,9 @@ use crate::devices::{Device, Registry};
 use crate::metrics::Metrics;
 use crate::storage::{SqliteStore, StorageError, commands as command_store, desired};
 
+/// How long a cell may take to say which call a command is about.
+const LEASE_PATIENCE: Duration = Duration::from_millis(200);
+
 /// Who posts a command.
 #[derive(Debug, Clone)]
 pub struct By {
@@ -94,14 +97,14 @@ const STORE_PATIENCE: Duration = Duration::from_secs(2);
 pub type KeysInUse = Mutex<HashMap<([u8; 32], String), [u8; 32]>>;
 
 /// Frees a key when its command is in the log, or was not taken.
-struct KeyHeld<'a> {
-    keys: &'a KeysInUse,
+struct KeyHeld {
+    keys: Arc<KeysInUse>,
     key: ([u8; 32], String),
 }
 
-impl Drop for KeyHeld<'_> {
+impl Drop for KeyHeld {
     fn drop(&mut self) {
-        lock(self.keys).remove(&self.key);
+        lock(&self.keys).remove(&self.key);
     }
 }
 
@@ -185,7 +188,16 @@ impl Services {
         let supervisor = self.command_supervisor(device).await?;
         let submit = Submit { record: Box::new(record), settled, answer };
         supervisor.send(submit).await.map_err(|_| gone())??;
-        drop(held);
+        if let Some(held) = held {
+            // Whatever the disk does: until the command is on it, nobody else may be given this key.
+            let written = self.store.write(|_| Ok(()));
+            actix_rt::spawn(async move {
+                if written.await.is_err() {
+                    tracing::debug!("the store stops with a command on its way to it");
+                }
+                drop(held);
+            });
+        }
         let mut keep = || taken.iter_mut().for_each(lease::Taken::keep);
         if let (Some(wait), Some(end)) = (wait, end)
             && let Ok(Ok(view)) = tokio::time::timeout(wait, end).await
@@ -231,7 +243,11 @@ impl Services {
             Wire::Outer(id) => (LegKind::Outer, id),
         };
         let calls = match device.handle.addr() {
-            Some(cell) => cell.send(GetCalls(None)).await.unwrap_or_default(),
+            // A cell that waits for the disk keeps no command waiting.
+            Some(cell) => match tokio::time::timeout(LEASE_PATIENCE, cell.send(GetCalls(None))).await {
+                Ok(calls) => calls.unwrap_or_default(),
+                Err(_) => Vec::new(),
+            },
             None => Vec::new(),
         };
         let mut live = calls.iter();
@@ -299,6 +315,8 @@ impl Services {
         }
         let supervisor = self.start_commands_of(&device.handle).await.ok_or_else(gone)?;
         let id = device.settings.id.clone();
+        // What has just settled is on its way to the disk.
+        self.store.write(|_| Ok(())).await?;
         for record in self.reader.query(command_store::open).await? {
             if record.view.device == id && supervisor.send(Recover(Box::new(record))).await.is_err() {
                 return Err(gone());
@@ -335,7 +353,7 @@ impl Services {
         Ok(())
     }
 
-    async fn hold_key(&self, token: [u8; 32], key: &str, request: [u8; 32]) -> Result<Held<'_>, NotTaken> {
+    async fn hold_key(&self, token: [u8; 32], key: &str, request: [u8; 32]) -> Result<Held, NotTaken> {
         let place = (token, key.to_owned());
         {
             let mut keys = lock(&self.keys_in_use);
@@ -345,7 +363,7 @@ impl Services {
                 None => keys.insert(place.clone(), request),
             };
         }
-        let held = KeyHeld { keys: &self.keys_in_use, key: place };
+        let held = KeyHeld { keys: Arc::clone(&self.keys_in_use), key: place };
         let wanted = IdempotencyKey { token, key: key.to_owned(), request };
         let now = crate::clock::now();
         match self.reader.query(move |connection| command_store::by_key(connection, &wanted, now)).await? {
@@ -397,8 +415,8 @@ pub fn shown(mut view: CommandView) -> CommandView {
     view
 }
 
-enum Held<'a> {
-    Free(KeyHeld<'a>),
+enum Held {
+    Free(KeyHeld),
     Known(Box<CommandView>),
 }
 

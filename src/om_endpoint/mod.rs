@@ -137,6 +137,8 @@ impl Endpoint {
     }
 
     /// Takes the command that a body holds, and gives the whole answer. It goes on although the sender may have gone.
+    ///
+    /// Nothing when it is not known what became of the command: then the connection is to end without a word.
     pub async fn answer(&self, source: IpAddr, way: &Way, body: &[u8]) -> Vec<u8> {
         let _busy = Busy::enter(&self.busy);
         let origin = self.allowed(way.origin.as_deref());
@@ -146,13 +148,19 @@ impl Endpoint {
             tracing::warn!(%source, ?origin, "a command of a web page was refused: om_endpoint.origins has not its origin");
             (Outcome::Unauthorized, Bytes::from(reply::unauthorized(104)))
         } else {
-            self.take(source, way.device.as_ref(), body).await
+            match self.take(source, way.device.as_ref(), body).await {
+                (outcome, Some(body)) => (outcome, body),
+                (outcome, None) => {
+                    self.count(outcome);
+                    return Vec::new();
+                }
+            }
         };
         self.count(outcome);
         reply::http(200, &body, origin)
     }
 
-    async fn take(&self, source: IpAddr, wanted: Option<&DeviceId>, body: &[u8]) -> (Outcome, Bytes) {
+    async fn take(&self, source: IpAddr, wanted: Option<&DeviceId>, body: &[u8]) -> (Outcome, Option<Bytes>) {
         let request = om::decode_command(body);
         let auth = request.as_ref().ok().and_then(|request| request.auth.as_ref());
         let admitted = self.clients.admit(source, wanted, auth, crate::clock::now());
@@ -161,11 +169,11 @@ impl Endpoint {
             Err(refused) => {
                 let device = wanted.map(tracing::field::display);
                 tracing::warn!(%source, device.id = device, code = refused.code, "a command was refused: {}", refused.why);
-                return (Outcome::Unauthorized, reply::unauthorized(refused.code).into());
+                return (Outcome::Unauthorized, Some(reply::unauthorized(refused.code).into()));
             }
         };
         let client_name = client.name.as_str();
-        let not_now = || Bytes::from(reply::failed(reply::NOT_NOW));
+        let not_now = || Some(Bytes::from(reply::failed(reply::NOT_NOW)));
         let command = match request {
             // Of an application's group a device takes the members as additions; of ours, as the whole group.
             Ok(OmCommand { command: Ok(command), .. })
@@ -198,13 +206,21 @@ impl Endpoint {
         match posted {
             Ok(posted) => {
                 if let Ok(answer) = answer.try_recv() {
-                    return (Outcome::Answered, answer);
+                    return (Outcome::Answered, Some(answer));
                 }
                 // It was done, as asking the device has shown; nobody may be led to do it again.
                 if posted.view.state == CommandState::Succeeded {
-                    return (Outcome::Answered, Bytes::new());
+                    return (Outcome::Answered, Some(Bytes::new()));
                 }
-                let why = posted.view.error.map(|error| error.reason).unwrap_or_default();
+                let view = posted.view;
+                // Nobody knows yet: the connection ends without a word, as a device's would. "Not now" would have it done
+                // again.
+                let is_open = matches!(view.state, CommandState::Sent | CommandState::Unknown);
+                if is_open && !view.request.is_idempotent() {
+                    tracing::warn!(client = client_name, device.id = %id, command = name, "it is not known what became of a command");
+                    return (Outcome::Failed, None);
+                }
+                let why = view.error.map(|error| error.reason).unwrap_or_default();
                 tracing::warn!(client = client_name, device.id = %id, command = name, %why, "a command got no answer");
                 (Outcome::Failed, not_now())
             }
@@ -212,9 +228,9 @@ impl Endpoint {
                 tracing::warn!(client = client_name, device.id = %id, command = name, %error, "a command was not taken");
                 match error {
                     NotTaken::Denied(Denied::Number { .. }) => {
-                        (Outcome::Denied, reply::failed(reply::RESTRICTED).into())
+                        (Outcome::Denied, Some(reply::failed(reply::RESTRICTED).into()))
                     }
-                    NotTaken::Held(_) => (Outcome::Denied, reply::failed(reply::HELD).into()),
+                    NotTaken::Held(_) => (Outcome::Denied, Some(reply::failed(reply::HELD).into())),
                     NotTaken::Denied(_) => (Outcome::Denied, not_now()),
                     _ => (Outcome::Failed, not_now()),
                 }

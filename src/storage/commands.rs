@@ -25,6 +25,17 @@ pub fn put(transaction: &Transaction<'_>, record: &CommandRecord) -> Result<(), 
             .prepare_cached("UPDATE command SET key = NULL WHERE token = ? AND key = ? AND created_at < ?")?
             .execute(params![key.token.as_slice(), key.key, view.created_at.0 - KEYS_KEPT_MS])?;
     }
+    // Nor is one that another command has: it would be neither's.
+    let taken: Option<i64> = match key {
+        Some(key) => transaction
+            .prepare_cached("SELECT 1 FROM command WHERE token = ? AND key = ? AND id <> ?")?
+            .query_row(params![key.token.as_slice(), key.key, view.id.0.as_bytes().as_slice()], |row| {
+                row.get(0)
+            })
+            .optional()?,
+        None => None,
+    };
+    let key = key.filter(|_| taken.is_none());
     transaction
         .prepare_cached(
             "INSERT INTO command (id, device, open, created_at, deadline, token, key, request, body)
@@ -106,7 +117,14 @@ pub fn open(connection: &Connection) -> Result<Vec<CommandRecord>, StorageError>
     let mut open = Vec::new();
     while let Some(row) = rows.next()? {
         let body: String = row.get(0)?;
-        open.push(CommandRecord { view: view(&body)?, deadline: Timestamp(row.get(1)?), key: key(row)? });
+        let view = match view(&body) {
+            Ok(view) => view,
+            Err(error) => {
+                tracing::error!(%error, "an open command cannot be read, and is left as it is");
+                continue;
+            }
+        };
+        open.push(CommandRecord { view, deadline: Timestamp(row.get(1)?), key: key(row)? });
     }
     Ok(open)
 }

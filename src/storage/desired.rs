@@ -75,8 +75,9 @@ pub fn remember(
             .prepare_cached("SELECT body FROM desired WHERE device = ? AND kind = ? AND key = ?")?
             .query_row(params![device.as_str(), kind, key], |row| row.get(0))
             .optional()?;
-        if let Some(Command::AssignExtension { settings: before, .. }) =
-            before.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?
+        // What cannot be read any more is written anew.
+        if let Some(Ok(Command::AssignExtension { settings: before, .. })) =
+            before.as_deref().map(serde_json::from_str)
         {
             **settings = before.with(std::mem::take(&mut **settings));
         }

@@ -90,6 +90,7 @@ pub fn remove(connection: &mut Connection, id: &DeviceId) -> Result<(), StorageE
         "DELETE FROM proof WHERE device = (SELECT key FROM device WHERE id = ?)",
         params![id.as_str()],
     )?;
+    transaction.execute("DELETE FROM desired WHERE device = ?", params![id.as_str()])?;
     transaction.execute(
         "UPDATE device SET settings = '{\"removed\":true}', secrets = NULL WHERE id = ?",
         params![id.as_str()],

@@ -41,3 +41,28 @@ pub enum StorageError {
     #[error("{0}")]
     Corrupt(String),
 }
+
+impl StorageError {
+    /// May the same succeed later? A full disk, a busy file: yes; a row that cannot be: no.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => matches!(
+                error.code,
+                Code::DiskFull
+                    | Code::SystemIoFailure
+                    | Code::DatabaseBusy
+                    | Code::DatabaseLocked
+                    | Code::OutOfMemory
+                    | Code::CannotOpen
+                    | Code::ReadOnly
+                    | Code::FileLockingProtocolFailed
+                    | Code::OperationInterrupted
+                    | Code::SchemaChanged
+            ),
+            Self::File { .. } => true,
+            Self::Sqlite(_) | Self::Corrupt(_) => false,
+        }
+    }
+}

@@ -69,8 +69,8 @@ enum Job {
 struct Write {
     /// May run more than once, if a commit fails.
     run: WriteOut,
-    /// Told when it is on disk.
-    ack: oneshot::Sender<()>,
+    /// Told when it is on disk, or why it never will be.
+    ack: oneshot::Sender<Result<(), StorageError>>,
 }
 
 type WriteOut = Box<dyn Fn(&Transaction<'_>) -> Result<(), StorageError> + Send>;
@@ -274,7 +274,7 @@ impl SqliteStore {
         let (ack, written) = oneshot::channel();
         self.shared.push(Job::Write(Write { run: Box::new(run), ack }));
         Box::pin(
-            async move { written.await.map_err(|_| StorageError::Corrupt("the store is stopping".into())) },
+            async move { written.await.map_err(|_| StorageError::Corrupt("the store is stopping".into()))? },
         )
     }
 
@@ -562,9 +562,13 @@ impl Writer {
         for (dialect, received) in after.received {
             self.metrics.published(dialect, now.duration_since(received));
         }
-        for ack in after.acks.into_iter().chain(batch.writes.into_iter().map(|write| write.ack)) {
+        for ack in after.acks {
             // The connection that waited may have gone.
             let _ = ack.send(());
+        }
+        for write in batch.writes {
+            // As may whoever waited for this.
+            let _ = write.ack.send(Ok(()));
         }
     }
 
@@ -573,7 +577,7 @@ impl Writer {
         let settled = self.rows.len().min(rows);
         let transaction = self.connection.transaction()?;
         let written = write_batch(&transaction, &mut self.place, &batch.records).and_then(|new| {
-            batch.writes.iter().try_for_each(|write| (write.run)(&transaction))?;
+            write_out(&transaction, &mut batch.writes)?;
             // Up to where the tables will hold everything: not beyond the next row's block, nor this batch.
             let reach = self.rows.get(settled).map_or(report, |(next, _)| next - 1);
             // Even with nothing to write it is noted from time to time, or the next start would look through all of
@@ -603,6 +607,29 @@ impl Writer {
             }
         }
     }
+}
+
+/// Writes what is small, each for itself: one that cannot be written at all is taken out and told so, and keeps nothing
+/// else from the disk.
+fn write_out(transaction: &Transaction<'_>, writes: &mut Vec<Write>) -> Result<(), StorageError> {
+    let mut i = 0;
+    while i < writes.len() {
+        transaction.execute_batch("SAVEPOINT one")?;
+        match (writes[i].run)(transaction) {
+            Ok(()) => {
+                transaction.execute_batch("RELEASE one")?;
+                i += 1;
+            }
+            Err(error) if error.may_pass() => return Err(error),
+            Err(error) => {
+                transaction.execute_batch("ROLLBACK TO one; RELEASE one")?;
+                tracing::error!(%error, "something could not be written");
+                // It may have given up.
+                let _ = writes.remove(i).ack.send(Err(error));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes the batch apart for publishing; the cursors are those that were given while writing.

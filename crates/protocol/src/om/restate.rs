@@ -51,6 +51,9 @@ fn write(xml: &mut Xml, parties: &mut Vec<PartyRef>, element: &Element) -> Optio
     }
     // A number to call, wherever it stands.
     let called = element.attribute("to").or_else(|| element.text().filter(|_| element.is("outer")));
+    let passed_on =
+        ["Fwd_Number", "Fork", "mobile"].iter().any(|name| element.name.eq_ignore_ascii_case(name));
+    let called = called.or_else(|| element.text().filter(|_| passed_on));
     parties.extend(called.map(PartyRef::number));
     let id = element.attribute("id");
     if element.is("visitor") {
