@@ -7,6 +7,7 @@
 
 pub mod http;
 pub mod tls;
+pub mod yeastar;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use switchroom_protocol::Dialect;
 use switchroom_protocol::om::{self, parameters};
 use switchroom_protocol::sign::{self, Auth};
 
-use self::http::{Address, Limits, Request};
+use self::http::{Address, Content, Limits, Request};
 use crate::devices::{Device, Registry};
 use switchroom_protocol::om::parameters::Stat;
 
@@ -127,7 +128,13 @@ impl Exchange<'_> {
     async fn exchange(&self, address: &str, path: &str, body: Option<Vec<u8>>) -> Result<Vec<u8>, LinkError> {
         let address = Address::parse(address).map_err(LinkError::Impossible)?;
         let tls = self.device.settings.tls.as_ref();
-        http::exchange(&address, tls, Request { path, body: body.as_deref() }, self.limits).await
+        http::exchange(
+            &address,
+            tls,
+            Request { path, body: body.as_deref(), content: Content::Xml },
+            self.limits,
+        )
+        .await
     }
 
     /// Reads a system parameter over the web interface, or writes one.
