@@ -121,8 +121,10 @@ impl Keepers {
         };
         let (keeping, abort) = abortable(keeper.keep(self.stopping.clone()));
         running.insert(id.clone(), Running { account, handle, abort });
-        // Whether it ended or was ended is all the same.
-        Some(async move { drop(keeping.await) })
+        Some(async move {
+            // Whether it ended or was ended is all the same.
+            let _ = keeping.await;
+        })
     }
 
     /// Ends a device's keeper.
