@@ -37,7 +37,7 @@ use crate::config::Config;
 use crate::devices::{Device, DeviceSecrets, DeviceSettings, Registry, UnadoptedSenders};
 use crate::ingress::proof::ProofState;
 use crate::ingress::{self, Front, Listeners};
-use crate::link::Link;
+use crate::link::{Link, yeastar};
 use crate::metrics::Metrics;
 use crate::om_endpoint::{self, Endpoint};
 use crate::storage::secrets::SecretKey;
@@ -71,6 +71,8 @@ pub struct Services {
     pub link: Arc<dyn DeviceLink>,
     pub(crate) keys_in_use: Arc<commands::KeysInUse>,
     pub(crate) leases: std::sync::Mutex<commands::lease::Leases>,
+    /// Who is logged in to the Yeastars.
+    yeastars: yeastar::Keepers,
     pub(crate) starting_commands: tokio::sync::Mutex<()>,
     command_log: Arc<dyn CommandLog>,
     interpreter: Arc<dyn Interpreter>,
@@ -181,10 +183,16 @@ impl App {
             },
             silence: Millis::from_secs(config.model.silence_seconds.into()),
         };
+        let stopping = watch::Sender::new(false);
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
             keys_in_use: Arc::default(),
             leases: std::sync::Mutex::default(),
+            yeastars: yeastar::Keepers::new(
+                &config.commands,
+                // They end when the service stops.
+                stopping.subscribe(),
+            ),
             starting_commands: tokio::sync::Mutex::default(),
             link,
             command_log,
@@ -197,7 +205,7 @@ impl App {
             metrics,
             census,
             secret_key,
-            stopping: watch::Sender::new(false),
+            stopping,
             arbiters,
             cell_settings,
             config,
@@ -397,6 +405,14 @@ impl Services {
         supervisor.await.ok()
     }
 
+    /// Logs in to a Yeastar, and stays so, as its settings want it.
+    pub(crate) fn stay_logged_in(&self, device: &Arc<Device>) {
+        let room = &self.arbiters[device.handle.arbiter];
+        if let Some(keeper) = self.yeastars.attend_to(device, &room.gate) {
+            room.handle.spawn(keeper);
+        }
+    }
+
     /// Adds a device, or changes one; its cell lives on. `from_file`: it stands in the configuration file.
     ///
     /// # Errors
@@ -442,6 +458,7 @@ impl Services {
                 tracing::warn!(device.id = %id, "its command supervisor had gone");
             }
         }
+        self.yeastars.forget(id);
         let dismissed = self.arbiters[device.handle.arbiter].supervisor.send(Dismiss(id.clone())).await;
         dismissed.context("a supervisor is gone")?;
         let removed = id.clone();

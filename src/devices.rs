@@ -102,6 +102,13 @@ pub struct DeviceSettings {
     /// Where its recordings are fetched, if not at `address`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording_address: Option<String>,
+    /// Who logs in to a Yeastar, with `web_password`; `api` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_user: Option<String>,
+    /// Where a Yeastar is told to report to when it is logged in to: our `http://host:port/report_path`, as the device
+    /// reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_url: Option<String>,
     /// With `https` addresses: whom to believe that it is the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -179,6 +186,8 @@ impl DeviceSettings {
             address: None,
             web_address: None,
             recording_address: None,
+            api_user: None,
+            report_url: None,
             tls: None,
             mac: None,
             sn: None,
@@ -231,6 +240,17 @@ impl DeviceSettings {
             if let Some(address) = address {
                 Address::parse(address).map_err(|problem| bad(field, problem))?;
             }
+        }
+        if let Some(url) = &self.report_url {
+            let parsed = Address::parse(url).map_err(|problem| bad("report_url", problem))?;
+            if parsed.tls {
+                return Err(bad("report_url", "reports are taken over http only"));
+            }
+        }
+        if let Some(user) = &self.api_user
+            && (user.is_empty() || user.len() > 200)
+        {
+            return Err(bad("api_user", "a name of at most 200 bytes"));
         }
         if let Some(Err(problem)) = self.tls.as_ref().map(Tls::digest) {
             return Err(bad("tls", problem));
@@ -570,6 +590,9 @@ mod tests {
         assert_eq!(complete(|s| s.mac = Some("xyz".into())), Err("mac"));
         assert_eq!(complete(|s| s.address = Some("ftp://x".into())), Err("address"));
         assert_eq!(complete(|s| s.report_path = "a/b".into()), Err("report_path"));
+        assert_eq!(complete(|s| s.report_url = Some("10.0.0.5:8989/a".into())), Err("report_url"));
+        assert_eq!(complete(|s| s.report_url = Some("https://10.0.0.5/a".into())), Err("report_url"));
+        assert_eq!(complete(|s| s.api_user = Some(String::new())), Err("api_user"));
         assert_eq!(complete(|s| s.proof.kind = ProofKind::Signature), Err("report_password"));
         assert_eq!(complete(|s| s.proof.kind = ProofKind::Source), Err("source"));
         let random = complete(|_| {}).expect("it fits").report_path;

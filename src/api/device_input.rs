@@ -39,6 +39,14 @@ pub(super) struct DeviceFields {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub(super) recording_address: Option<Option<String>>,
+    /// Who logs in to a Yeastar, with `web_password`; `api` unless given.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) api_user: Option<Option<String>>,
+    /// Where a Yeastar is told to report to: our `http://host:port/report_path`, as the device reaches it.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "http://10.0.0.5:8989/Zm9vYmFyYmF6")]
+    pub(super) report_url: Option<Option<String>>,
     /// With `https` addresses: whom to believe that it is the device.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<Tls>)]
@@ -111,6 +119,8 @@ impl DeviceFields {
             ("address", self.address.is_some()),
             ("web_address", self.web_address.is_some()),
             ("recording_address", self.recording_address.is_some()),
+            ("api_user", self.api_user.is_some()),
+            ("report_url", self.report_url.is_some()),
             ("tls", self.tls.is_some()),
             ("mac", self.mac.is_some()),
             ("sn", self.sn.is_some()),
@@ -146,6 +156,8 @@ impl DeviceFields {
         put(&mut settings.address, self.address);
         put(&mut settings.web_address, self.web_address);
         put(&mut settings.recording_address, self.recording_address);
+        put(&mut settings.api_user, self.api_user);
+        put(&mut settings.report_url, self.report_url);
         put(&mut settings.tls, self.tls);
         put(&mut settings.mac, self.mac);
         put(&mut settings.sn, self.sn);

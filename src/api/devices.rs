@@ -56,6 +56,10 @@ pub(super) struct DeviceView {
     web_address: Option<String>,
     /// Where its recordings are, if not at `address`.
     recording_address: Option<String>,
+    /// Who logs in to a Yeastar; `api` unless given.
+    api_user: Option<String>,
+    /// Where a Yeastar is told to report to. Null for whom its path is a secret.
+    report_url: Option<String>,
     /// With `https` addresses: whom to believe that it is the device.
     tls: Option<Tls>,
     /// Its MAC.
@@ -107,6 +111,8 @@ impl DeviceView {
             address: settings.address,
             web_address: settings.web_address,
             recording_address: settings.recording_address,
+            api_user: settings.api_user,
+            report_url: settings.report_url.filter(|_| !secret),
             tls: settings.tls,
             mac: settings.mac,
             sn: settings.sn,

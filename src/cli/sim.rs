@@ -76,6 +76,9 @@ pub(super) struct Args {
     /// The password of the devices' web interface, where their system parameters are.
     #[arg(long, default_value = "admin", value_name = "PASSWORD")]
     web_password: String,
+    /// Yeastars report only while somebody is logged in (name api, the web password), who may say where to.
+    #[arg(long)]
+    require_login: bool,
     /// What every trunk's API switch is set to, 0x07, 0x17 (asks before a call is let in), 0x27 (after), 0x37; then no
     /// application is pretended.
     #[arg(long, value_parser = api_switch, value_name = "BITS")]
@@ -108,7 +111,8 @@ impl Args {
             trunks: self.trunks,
             calls_per_minute: self.calls_per_minute,
             report_to: self.report_to.clone(),
-            listen: (self.dialect == Dialect::Om).then_some(self.listen),
+            listen: (self.dialect == Dialect::Om || self.require_login).then_some(self.listen),
+            require_login: self.require_login,
             admin: Some(self.admin),
             seed: self.seed,
             talk: self.talk,
@@ -214,6 +218,8 @@ mod tests {
             (Dialect::Yeastar, 4, 21, 5)
         );
         assert_eq!((fleet.report_to.as_str(), fleet.listen, fleet.seed), ("http://a:1", None, 43));
+        let yeastar = args("--dialect yeastar --require-login --listen 127.0.0.1:9001").fleet();
+        assert!(yeastar.require_login && yeastar.listen.is_some());
         let om = args("--listen 127.0.0.1:9001 --api-password secret --trunk-api 0x37").fleet();
         assert_eq!(om.listen, Some(SocketAddr::from(([127, 0, 0, 1], 9001))));
         assert_eq!((om.api_password.as_deref(), om.trunk_api), (Some("secret"), Some(0x37)));

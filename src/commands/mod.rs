@@ -326,8 +326,9 @@ impl Services {
         Ok(supervisor)
     }
 
-    /// Has a device asked what its reports may fail to tell, from now on.
+    /// Has a device asked what its reports may fail to tell, and logged in to if it reports to nobody else, from now on.
     pub async fn attend_to(&self, device: &Arc<Device>) {
+        self.stay_logged_in(device);
         let is_asked = self.config.commands.reconcile
             && device.settings.dialect == switchroom_protocol::Dialect::Om
             && device.settings.address.is_some();

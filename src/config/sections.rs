@@ -140,6 +140,8 @@ pub struct CommandsConfig {
     pub find_out_seconds: u32,
     /// Devices are asked what their reports may have failed to tell.
     pub reconcile: bool,
+    /// After so many seconds without a report a Yeastar is asked whether it still knows who is logged in.
+    pub yeastar_silence_seconds: u32,
     /// How many outside numbers a token may dial within a minute.
     pub dials_per_minute: u32,
     /// Prefixes that may be dialled although `deny_numbers` has them.
@@ -162,6 +164,7 @@ impl Default for CommandsConfig {
             capacity: 256,
             find_out_seconds: 60,
             reconcile: true,
+            yeastar_silence_seconds: 600,
             dials_per_minute: 30,
             allow_numbers: Vec::new(),
             deny_numbers: list(&["00", "+", "160", "168", "0900", "900"]),

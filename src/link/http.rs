@@ -35,6 +35,27 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The body of a POST; without one it is a GET.
     pub body: Option<&'a [u8]>,
+    /// What the body is.
+    pub content: Content,
+}
+
+/// What a request's body is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Content {
+    /// An OM's.
+    #[default]
+    Xml,
+    /// A Yeastar's.
+    Json,
+}
+
+impl Content {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Xml => "text/xml",
+            Self::Json => "application/json",
+        }
+    }
 }
 
 /// Where a device is.
@@ -77,7 +98,9 @@ impl Address {
         Ok(Self { host: host.to_owned(), port, tls, base: base.trim_end_matches('/').to_owned() })
     }
 
-    fn authority(&self) -> String {
+    /// `host:port`, an IPv6 address in brackets.
+    #[must_use]
+    pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         format!("{host}:{}", self.port)
     }
@@ -128,7 +151,8 @@ fn head_and_body(address: &Address, request: Request<'_>) -> Vec<u8> {
         format!("{method} {base}{path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n").into_bytes();
     if let Some(body) = request.body {
         bytes.extend_from_slice(
-            format!("Content-Type: text/xml\r\nContent-Length: {}\r\n", body.len()).as_bytes(),
+            format!("Content-Type: {}\r\nContent-Length: {}\r\n", request.content.as_str(), body.len())
+                .as_bytes(),
         );
     }
     bytes.extend_from_slice(b"\r\n");
@@ -275,6 +299,19 @@ mod tests {
         for wrong in ["10.0.0.1", "ftp://a", "http://", "http://a:b", "http://a b", "http://u@h"] {
             assert!(Address::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_request_is_written_as_its_device_wants_it() {
+        let address = Address::parse("http://10.0.0.1").expect("an address");
+        let written = |content| {
+            let request = Request { path: "/xml", body: Some(b"<a/>"), content };
+            String::from_utf8(head_and_body(&address, request)).expect("text")
+        };
+        let om = "POST /xml HTTP/1.0\r\nHost: 10.0.0.1:80\r\nConnection: close\r\nContent-Type: text/xml\r\n\
+                  Content-Length: 4\r\n\r\n<a/>";
+        assert_eq!(written(Content::Xml), om);
+        assert_eq!(written(Content::Json), om.replace("text/xml", "application/json"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod http;
 pub mod tls;
+pub mod yeastar;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use switchroom_protocol::Dialect;
 use switchroom_protocol::om::{self, parameters};
 use switchroom_protocol::sign::{self, Auth};
 
-use self::http::{Address, Limits, Request};
+use self::http::{Address, Content, Limits, Request};
 use crate::devices::{Device, Registry};
 use switchroom_protocol::om::parameters::Stat;
 
@@ -64,6 +65,14 @@ impl DeviceLink for Link {
     }
 }
 
+/// Of a command of several steps, the first of which have been done.
+fn begun(error: LinkError) -> LinkError {
+    match error {
+        LinkError::NotSent(why) => LinkError::Lost(format!("only part of it was done: {why}")),
+        other => other,
+    }
+}
+
 struct Exchange<'a> {
     device: &'a Device,
     limits: Limits,
@@ -86,7 +95,9 @@ impl Exchange<'_> {
                 self.send(&Command::AssignExtension { line_id: line_id.clone(), settings }).await
             }
             Command::AssignGroup { group, members, .. } => {
-                self.take_out_of_group(*group, members).await?;
+                if let Some(refused) = self.take_out_of_group(*group, members).await? {
+                    return Ok(refused);
+                }
                 self.send(command).await
             }
             _ => self.send(command).await,
@@ -127,7 +138,13 @@ impl Exchange<'_> {
     async fn exchange(&self, address: &str, path: &str, body: Option<Vec<u8>>) -> Result<Vec<u8>, LinkError> {
         let address = Address::parse(address).map_err(LinkError::Impossible)?;
         let tls = self.device.settings.tls.as_ref();
-        http::exchange(&address, tls, Request { path, body: body.as_deref() }, self.limits).await
+        http::exchange(
+            &address,
+            tls,
+            Request { path, body: body.as_deref(), content: Content::Xml },
+            self.limits,
+        )
+        .await
     }
 
     /// Reads a system parameter over the web interface, or writes one.
@@ -193,10 +210,10 @@ impl Exchange<'_> {
     }
 
     /// Takes out of a group who is not to be in it; the group itself is not cleared, because somebody may wait in it.
-    async fn take_out_of_group(&self, group: u16, members: &[Text]) -> Result<(), LinkError> {
+    async fn take_out_of_group(&self, group: u16, members: &[Text]) -> Result<Option<Answer>, LinkError> {
         let id = Text::from(group.to_string());
         let status = self.status(TargetKind::Group, id).await?;
-        let Some(now) = status.groups.into_iter().find(|found| found.group == group) else { return Ok(()) };
+        let Some(now) = status.groups.into_iter().find(|found| found.group == group) else { return Ok(None) };
         for gone in now.members.iter().filter(|member| !members.contains(member)) {
             let status = self.status(TargetKind::Extension, gone.clone()).await?;
             let Some(extension) = status.extensions.into_iter().next() else { continue };
@@ -207,8 +224,12 @@ impl Exchange<'_> {
             groups.retain(|of| *of != group);
             let settings =
                 Box::new(ExtensionSettings { groups: Some(groups), ..ExtensionSettings::default() });
-            self.send(&Command::AssignExtension { line_id, settings }).await?;
+            // From here on something may have been done.
+            let answer = self.send(&Command::AssignExtension { line_id, settings }).await.map_err(begun)?;
+            if !answer.reply.is_success() {
+                return Ok(Some(answer));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 }

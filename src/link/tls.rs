@@ -1,6 +1,6 @@
 //! TLS to a device, with the trust that its settings choose: devices come with certificates that nobody signed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -74,21 +74,30 @@ pub(super) async fn connect(
     let provider = CryptoProvider::get_default().context("no provider of cryptography")?;
     let trust = tls.map_or(Trust::System, |tls| tls.trust);
     let config = match trust {
-        Trust::System => {
-            use rustls_platform_verifier::ConfigVerifierExt;
-            ClientConfig::with_platform_verifier()?
-        }
+        Trust::System => system()?,
         Trust::Any | Trust::Pinned => {
             let pinned = tls.map_or(Ok(None), Tls::digest).map_err(anyhow::Error::msg)?;
             let verifier = Known { pinned, provider: Arc::clone(provider) };
-            ClientConfig::builder()
+            let config = ClientConfig::builder()
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth()
+                .with_no_client_auth();
+            Arc::new(config)
         }
     };
     let name = ServerName::try_from(host.to_owned())?;
-    Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+    Ok(TlsConnector::from(config).connect(name, stream).await?)
+}
+
+/// What this machine trusts, read once: it lies in files.
+fn system() -> anyhow::Result<Arc<ClientConfig>> {
+    use rustls_platform_verifier::ConfigVerifierExt;
+    static SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = SYSTEM.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = Arc::new(ClientConfig::with_platform_verifier()?);
+    Ok(Arc::clone(SYSTEM.get_or_init(|| config)))
 }
 
 /// Takes the pinned certificate, or any; who answers must hold its key.

@@ -11,3 +11,4 @@ mod om_endpoint;
 mod second_ring;
 mod support;
 mod truth;
+mod yeastar_login;

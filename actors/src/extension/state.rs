@@ -113,7 +113,7 @@ impl ExtensionState {
             }
             Told::LineAsked { status } => {
                 basis = Basis::Reconciled;
-                self.line_asked(now, status);
+                self.line_asked(now, doubt, status);
             }
             Told::Known { line_id } => {
                 self.line_id = line_id.or_else(|| self.line_id.take());
@@ -202,8 +202,13 @@ impl ExtensionState {
     }
 
     /// What the device says itself is taken as it is: nothing of it is late, and its legs were corrected before.
-    fn line_asked(&mut self, now: Timestamp, status: LineStatus) {
+    fn line_asked(&mut self, now: Timestamp, doubt: &Doubt, status: LineStatus) {
+        if self.heard_at.is_some_and(|at| now.since(at) <= doubt.overtake) {
+            // A report has come since it was asked.
+            return;
+        }
         self.idle_missing = false;
+        self.lacked_busy = false;
         self.released_at = None;
         self.offline = Some(status == LineStatus::Offline);
         match status {

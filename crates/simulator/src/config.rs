@@ -237,8 +237,11 @@ pub struct FleetConfig {
     /// Where reports go: `http://host:port`, perhaps with a path in front of `/sim-1`.
     pub report_to: String,
     /// The address of the first device's command endpoint, the others' follow on the next ports; port 0:
-    /// any free one for each. `None`: none. Only an OM has one.
+    /// any free one for each. `None`: none. An OM takes
+    /// commands there, a Yeastar logins.
     pub listen: Option<SocketAddr>,
+    /// A Yeastar reports only while somebody is logged in, by the name `api` and `web_password`.
+    pub require_login: bool,
     /// Where the truth is told and faults are taken; `None`: nowhere.
     pub admin: Option<SocketAddr>,
     /// The same seed makes the same calls.
@@ -288,7 +291,7 @@ pub struct FleetConfig {
     pub api_password: Option<String>,
     /// Who may give commands without a signature; none named and no password: everybody.
     pub allowed_ips: Vec<IpAddr>,
-    /// The administrator's password of the web interface.
+    /// The administrator's password of the web interface; a Yeastar's API password.
     pub web_password: String,
     /// The software's version, which decides what it knows.
     pub firmware: String,
@@ -304,6 +307,7 @@ impl Default for FleetConfig {
             calls_per_minute: 60.0,
             report_to: "http://127.0.0.1:8989".to_owned(),
             listen: None,
+            require_login: false,
             admin: None,
             seed: 42,
             talk: Duration::from_secs(5),
@@ -353,6 +357,10 @@ impl FleetConfig {
         ensure!((1..=4096).contains(&self.wire_ids), "wire ids run to 1 at least and 4096 at most");
         ensure!(self.groups == 0 || self.group_members >= 1, "a group needs at least one member");
         ensure!(self.utc_offset_seconds.abs() <= 14 * 3600, "the UTC offset is at most 14 hours");
+        ensure!(
+            !self.require_login || (self.dialect == Dialect::Yeastar && self.listen.is_some()),
+            "only a Yeastar can require a login, and it needs an address to listen on for that"
+        );
         if let Some(api) = self.trunk_api {
             ensure!(
                 matches!(api, 0x00 | 0x07 | 0x17 | 0x27 | 0x37),

@@ -58,6 +58,9 @@ impl CellState {
 
     /// Takes a correction.
     pub(super) fn corrected(&mut self, correction: Correction) -> Vec<Ask> {
+        if self.is_overtaken(&correction) {
+            return Vec::new();
+        }
         let is_repair = correction.is_repair();
         match correction {
             Correction::CallOver { call } => {
@@ -97,6 +100,31 @@ impl CellState {
                 self.queue_groups.insert(group, queue.clone());
                 self.tell(Round::Entities, vec![(Entity::Queue(queue), Told::GroupLearned { group })])
             }
+        }
+    }
+
+    /// Has a report of the same come since the device was asked? Then that counts.
+    fn is_overtaken(&self, correction: &Correction) -> bool {
+        let heard = |call: &Call| self.now.since(call.heard_at) <= self.doubt.overtake;
+        match correction {
+            Correction::CallOver { call } | Correction::LegOver { call, .. } => {
+                self.calls.iter().any(|c| c.id == *call && heard(c))
+            }
+            Correction::Call(fact) => {
+                let of_it = |call: &Call| {
+                    let wire = super::binding::outside(fact).any(|(kind, party)| {
+                        party.id.is_some()
+                            && call.legs.iter().any(|leg| leg.kind == kind && leg.wire_id == party.id)
+                    });
+                    wire || super::binding::extensions(fact).any(|number| call.had_extension(number))
+                };
+                let ended =
+                    |call: &&Call| call.ended_at.is_some_and(|at| self.now.since(at) <= self.doubt.overtake);
+                self.calls.iter().any(|call| of_it(call) && heard(call))
+                    || self.ended.iter().filter(ended).any(of_it)
+            }
+            // An extension weighs it itself.
+            _ => false,
         }
     }
 

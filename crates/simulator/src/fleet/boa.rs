@@ -33,11 +33,12 @@ pub(crate) enum Read {
     Gone,
 }
 
-pub(crate) async fn read(stream: &mut TcpStream) -> Read {
-    tokio::time::timeout(REQUEST_WITHIN, read_request(stream)).await.unwrap_or(Read::Gone)
+/// Reads a request. A POST's body has at least so many bytes: an OM wants some.
+pub(crate) async fn read(stream: &mut TcpStream, least: usize) -> Read {
+    tokio::time::timeout(REQUEST_WITHIN, read_request(stream, least)).await.unwrap_or(Read::Gone)
 }
 
-async fn read_request(stream: &mut TcpStream) -> Read {
+async fn read_request(stream: &mut TcpStream, least: usize) -> Read {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = head_end(&bytes) {
@@ -73,7 +74,7 @@ async fn read_request(stream: &mut TcpStream) -> Read {
             name.trim().eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<i64>().ok())
         });
         let length = length.flatten().and_then(|length| usize::try_from(length).ok());
-        let Some(length) = length.filter(|length| (1..=BODY_LIMIT).contains(length)) else {
+        let Some(length) = length.filter(|length| (least..=BODY_LIMIT).contains(length)) else {
             return Read::Bad;
         };
         while body.len() < length {

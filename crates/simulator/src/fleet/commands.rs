@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::boa::{self, Read};
 use super::faults::CommandFault;
+use super::login;
 use super::shared::Shared;
 use crate::config::{Dialect, FleetConfig};
 use crate::om;
@@ -20,7 +21,9 @@ const KEPT: usize = 256;
 
 /// One listener for each device, on ports one after another, or any free ones.
 pub(crate) async fn listen(config: &FleetConfig) -> anyhow::Result<Vec<TcpListener>> {
-    let Some(first) = config.listen.filter(|_| config.dialect == Dialect::Om) else { return Ok(Vec::new()) };
+    let Some(first) = config.listen.filter(|_| config.dialect != Dialect::Zycoo) else {
+        return Ok(Vec::new());
+    };
     let mut listeners = Vec::with_capacity(config.devices);
     for index in 0..config.devices {
         let port = match first.port() {
@@ -89,7 +92,8 @@ async fn converse(mut stream: TcpStream, peer: IpAddr, shared: &Shared, index: u
     if !shared.is_up(index) {
         return None;
     }
-    let read = boa::read(&mut stream).await;
+    let is_yeastar = shared.takes_logins();
+    let read = boa::read(&mut stream, usize::from(!is_yeastar)).await;
     if shared.is_silent(index) {
         return Some(stream);
     }
@@ -101,6 +105,16 @@ async fn converse(mut stream: TcpStream, peer: IpAddr, shared: &Shared, index: u
         }
         Read::Gone => return None,
     };
+    if is_yeastar {
+        let asked = login::Request { peer, path: &request.path, query: &request.query, body: &request.body };
+        let answer = match (request.method.as_str(), shared.login(index, &asked)) {
+            ("POST", Some(body)) => boa::answer(200, &body, unix_ms()),
+            ("POST" | "GET" | "HEAD", _) => boa::answer(404, "", unix_ms()),
+            _ => boa::answer(501, "", unix_ms()),
+        };
+        boa::send(stream, &answer).await;
+        return None;
+    }
     let fault = match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/xml") => shared.take_fault(index),
         ("GET", "/xml") => {

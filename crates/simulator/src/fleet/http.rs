@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::ledger::Parcel;
 use crate::config::{Dialect, FleetConfig, Method};
 use crate::dialect::{self, Content, Generation, Report};
 
@@ -84,20 +85,26 @@ impl Style {
 
     /// Head and body in one piece, as a device writes them. An OM can be set to another method while
     /// it runs.
-    pub(crate) fn request_by(&self, report: &Report, post: bool) -> Vec<u8> {
-        let own = if self.dialect == Dialect::Om { post } else { self.method == Method::Post };
-        self.written(report, if own { "POST" } else { "GET" })
+    pub(crate) fn request_by(&self, parcel: &Parcel) -> Vec<u8> {
+        let own = if self.dialect == Dialect::Om { parcel.post } else { self.method == Method::Post };
+        self.written(&parcel.report, if own { "POST" } else { "GET" }, parcel.to.as_deref())
     }
 
     /// The same by the configured method.
     pub(crate) fn request(&self, report: &Report) -> Vec<u8> {
-        self.written(report, if self.method == Method::Get { "GET" } else { "POST" })
+        self.written(report, if self.method == Method::Get { "GET" } else { "POST" }, None)
     }
 
-    fn written(&self, report: &Report, method: &str) -> Vec<u8> {
-        let Target { host, port, .. } = &self.target;
+    /// `to`: what a login said, the whole path included.
+    fn written(&self, report: &Report, method: &str, to: Option<&Target>) -> Vec<u8> {
+        let Target { host, port, .. } = to.unwrap_or(&self.target);
+        let path = match to {
+            Some(to) if to.base.is_empty() => "/",
+            Some(to) => &to.base,
+            None => &self.path,
+        };
         let length = report.body.len();
-        let mut head = format!("{method} {} HTTP/1.1\r\n", self.path);
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
         head += &match (self.dialect, self.generation) {
             (Dialect::Om, _) => {
                 format!("Host: {host}\r\nCache-Control: no-cache\r\nContent-Length: {length}\r\n\r\n")

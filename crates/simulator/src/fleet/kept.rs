@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::http::{Answer, Life, Wire};
+use super::http::{Answer, Life, Target, Wire};
 use super::ledger::Parcel;
 use super::line::{ANSWER_WITHIN, REPEATS, Sender, pause};
 
@@ -20,6 +20,8 @@ const TRIES: usize = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     wire: Option<Wire>,
+    /// Where it goes, if a login said so.
+    to: Option<Arc<Target>>,
     owed: VecDeque<Arc<Parcel>>,
     /// This server does not answer.
     silent: bool,
@@ -131,8 +133,7 @@ impl Kept {
     /// Writes all in one piece; gives back what could not be written.
     async fn write(&mut self, sender: &Sender, all: Vec<Todo>) -> Vec<Todo> {
         let Some(wire) = &mut self.wire else { return all };
-        let bytes: Vec<u8> =
-            all.iter().flat_map(|(parcel, _)| sender.style.request_by(&parcel.report, parcel.post)).collect();
+        let bytes: Vec<u8> = all.iter().flat_map(|(parcel, _)| sender.style.request_by(parcel)).collect();
         if wire.write(&bytes).await.is_err() {
             self.wire = None;
             self.owed.clear();
@@ -167,11 +168,15 @@ impl Kept {
         if self.wire.as_mut().is_some_and(|wire| wire.collect().1 != Life::Open) {
             self.wire = None;
         }
+        if self.to != parcel.to {
+            self.wire = None;
+            self.to.clone_from(&parcel.to);
+        }
         if self.wire.is_none() {
-            self.wire = Wire::open(&sender.target).await.ok();
+            self.wire = Wire::open(sender.target(parcel)).await.ok();
         }
         let Some(mut wire) = self.wire.take() else { return false };
-        if wire.write(&sender.style.request_by(&parcel.report, parcel.post)).await.is_err() {
+        if wire.write(&sender.style.request_by(parcel)).await.is_err() {
             return false;
         }
         count(sender, parcel, std::mem::take(first));

@@ -1,11 +1,13 @@
 //! What became of each report. Every report that a device emits is counted once: it left the
 //! device, or it did not, or it is still on its way.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use super::http::Target;
 use crate::dialect::Report;
 use crate::engine::DeviceTruth;
 
@@ -18,6 +20,8 @@ pub(crate) struct Parcel {
     pub(crate) report: Report,
     /// By POST; heeded by an OM, whose method can be set while it runs.
     pub(crate) post: bool,
+    /// Where it goes, if a login said so.
+    pub(crate) to: Option<Arc<Target>>,
     /// A copy of it was written to a socket.
     left: AtomicBool,
     /// Copies whose fate is open.
@@ -26,7 +30,7 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(crate) fn new(report: Report, copies: u8, post: bool) -> Self {
-        Self { report, post, left: AtomicBool::new(false), open: AtomicU8::new(copies) }
+        Self { report, post, to: None, left: AtomicBool::new(false), open: AtomicU8::new(copies) }
     }
 }
 

@@ -145,6 +145,11 @@ impl Line {
 }
 
 impl Sender {
+    /// Where a report goes.
+    pub(crate) fn target<'a>(&'a self, parcel: &'a Parcel) -> &'a Target {
+        parcel.to.as_deref().unwrap_or(&self.target)
+    }
+
     /// One report on one connection; Yeastar tries again until it is answered 200.
     async fn send_short(&self, parcel: &Parcel, half: bool) {
         let mut written = false;
@@ -165,8 +170,8 @@ impl Sender {
     /// Connects, writes, and reads as much as the device cares to; the status, if one came.
     async fn exchange(&self, parcel: &Parcel, half: bool, written: &mut bool) -> Option<u16> {
         use tokio::io::AsyncWriteExt;
-        let mut wire = Wire::open(&self.target).await.ok()?;
-        wire.write(&self.style.request_by(&parcel.report, parcel.post)).await.ok()?;
+        let mut wire = Wire::open(self.target(parcel)).await.ok()?;
+        wire.write(&self.style.request_by(parcel)).await.ok()?;
         if std::mem::replace(written, true) {
             self.ledger.repeated()
         } else {

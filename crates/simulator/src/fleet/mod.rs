@@ -9,6 +9,7 @@ pub(crate) mod http;
 mod kept;
 mod ledger;
 mod line;
+mod login;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -146,7 +147,17 @@ impl Fleet {
         self.shared.set_trunk_api(device, api)
     }
 
-    /// Where a device takes commands, if it does.
+    /// Makes a Yeastar forget who is logged in.
+    pub fn revoke_token(&self, device: &str) -> anyhow::Result<()> {
+        self.shared.revoke_token(device)
+    }
+
+    /// How many logins and heartbeats a Yeastar has taken.
+    pub fn logins(&self, device: &str) -> anyhow::Result<(u64, u64)> {
+        self.shared.logins(device)
+    }
+
+    /// Where a device takes commands (a Yeastar: logins), if it does.
     pub fn command_address(&self, device: &str) -> Option<SocketAddr> {
         self.shared.index(device).and_then(|index| self.commands.get(index)).copied()
     }

@@ -10,7 +10,8 @@ use super::DeviceAction;
 use super::faults::{CommandFault, DeviceFault};
 use super::ledger::{Ledger, Parcel};
 use super::line::{Outgoing, QUEUE};
-use crate::config::{Faults, FleetConfig};
+use super::login::{self, Login};
+use crate::config::{Dialect, Faults, FleetConfig};
 use crate::dice::Dice;
 use crate::engine::{Emission, Engine, Truth};
 use crate::om::Request;
@@ -19,6 +20,7 @@ use crate::om::Request;
 pub(crate) struct Shared {
     state: Mutex<State>,
     ledgers: Vec<Arc<Ledger>>,
+    takes_logins: bool,
 }
 
 /// The engine, and everything that decides what becomes of its reports. One lock: a report is out
@@ -29,6 +31,7 @@ struct State {
     started: Instant,
     speed: f64,
     faults: Faults,
+    require_login: bool,
     /// Faults have dice of their own: switching them on does not change the calls.
     dice: Dice,
     exits: Vec<Exit>,
@@ -41,6 +44,8 @@ struct Exit {
     plugged: bool,
     hung: bool,
     fault: DeviceFault,
+    /// A Yeastar's.
+    login: Option<Login>,
     /// Turned whenever the device begins or ceases to answer.
     turns: watch::Sender<()>,
 }
@@ -51,9 +56,10 @@ impl Shared {
         epoch: i64,
     ) -> anyhow::Result<(Self, Vec<mpsc::Receiver<Outgoing>>)> {
         let engine = Engine::new(config, epoch)?;
+        let takes_logins = config.dialect == Dialect::Yeastar && config.listen.is_some();
         let mut queues = Vec::new();
         let exits: Vec<Exit> = (0..config.devices)
-            .map(|_| {
+            .map(|index| {
                 let (sender, receiver) = mpsc::channel(QUEUE);
                 queues.push(receiver);
                 Exit {
@@ -62,6 +68,8 @@ impl Shared {
                     plugged: true,
                     hung: false,
                     fault: DeviceFault::default(),
+                    login: takes_logins
+                        .then(|| Login::new(engine.name(index).unwrap_or_default(), &config.web_password)),
                     turns: watch::channel(()).0,
                 }
             })
@@ -72,10 +80,11 @@ impl Shared {
             started: Instant::now(),
             speed: config.speed,
             faults: config.faults,
+            require_login: config.require_login,
             dice: Dice::fork(config.seed, u64::MAX),
             exits,
         };
-        Ok((Self { state: Mutex::new(state), ledgers }, queues))
+        Ok((Self { state: Mutex::new(state), ledgers, takes_logins }, queues))
     }
 
     /// The state is changed in whole steps only, so it is sound even if another thread panicked.
@@ -150,7 +159,10 @@ impl Shared {
         }
         let exit = state.exits.get_mut(index).context("there is no such device")?;
         match action {
-            DeviceAction::Reboot => exit.hung = false,
+            DeviceAction::Reboot => {
+                exit.hung = false;
+                exit.login.iter_mut().for_each(Login::revoke);
+            }
             DeviceAction::Hang => exit.hung = true,
             DeviceAction::Resume => exit.hung = false,
             DeviceAction::Unplug => exit.plugged = false,
@@ -158,6 +170,33 @@ impl Shared {
         }
         exit.turns.send_replace(());
         Ok(())
+    }
+
+    pub(crate) const fn takes_logins(&self) -> bool {
+        self.takes_logins
+    }
+
+    /// Answers a request to a Yeastar's interface; none if there is no such path.
+    pub(crate) fn login(&self, index: usize, request: &login::Request<'_>) -> Option<String> {
+        let mut state = self.lock();
+        state.catch_up();
+        let now = state.engine.now();
+        state.exits.get_mut(index)?.login.as_mut()?.answer(request, now)
+    }
+
+    pub(crate) fn revoke_token(&self, device: &str) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        let index = state.index(device)?;
+        state.catch_up();
+        let login = state.exits.get_mut(index).and_then(|exit| exit.login.as_mut());
+        login.context("nobody can log in to this device")?.revoke();
+        Ok(())
+    }
+
+    pub(crate) fn logins(&self, device: &str) -> anyhow::Result<(u64, u64)> {
+        let state = self.lock();
+        let login = state.exits.get(state.index(device)?).and_then(|exit| exit.login.as_ref());
+        Ok(login.context("nobody can log in to this device")?.counts())
     }
 
     /// What is wrong with a device's command endpoint from now on.
@@ -261,13 +300,17 @@ impl State {
         let hold = Duration::from_millis(self.dice.between(50, 400));
         let later = Duration::from_millis(self.dice.between(1, 400));
         let Some(exit) = self.exits.get(emission.device) else { return };
-        let Some(queue) = exit.queue.as_ref().filter(|_| exit.plugged && !dropped) else {
+        let now = self.engine.now();
+        let wanted = !self.require_login || exit.login.as_ref().is_some_and(|login| login.is_alive(now));
+        let Some(queue) = exit.queue.as_ref().filter(|_| exit.plugged && wanted && !dropped) else {
             exit.ledger.lost(&emission.report);
             return;
         };
         exit.ledger.accepted();
-        let parcel =
-            Arc::new(Parcel::new(emission.report, 1 + u8::from(doubled), self.engine.posts(emission.device)));
+        let mut parcel =
+            Parcel::new(emission.report, 1 + u8::from(doubled), self.engine.posts(emission.device));
+        parcel.to = exit.login.as_ref().and_then(Login::report_to);
+        let parcel = Arc::new(parcel);
         let copies = [Some(overtaken.then_some(hold)), doubled.then_some(Some(later))];
         for hold in copies.into_iter().flatten() {
             if queue.try_send(Outgoing { parcel: parcel.clone(), hold }).is_err() {
