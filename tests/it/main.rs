@@ -5,6 +5,7 @@ mod commands;
 mod coverage;
 mod house;
 mod ingress;
+mod link_tls;
 mod memory;
 mod offline;
 mod om_endpoint;
