@@ -21,7 +21,8 @@ use switchroom_actors::directory::DeviceHandle;
 use switchroom_actors::entity::Doubt;
 use switchroom_actors::ingress::{Gate, Ingress, Limits as IngressLimits};
 use switchroom_actors::ports::{
-    CommandLog, CommandPorts, DeviceLink, INTERNAL, Interpreter, LoadedCell, Ports, RawReport, Store,
+    CommandLog, CommandPorts, DeviceLink, INTERNAL, Interpreter, LoadedCell, Observer, Ports, RawReport,
+    Store,
 };
 use switchroom_actors::reconcile::Reconciler;
 use switchroom_actors::recorder::Recorder;
@@ -83,6 +84,9 @@ pub struct Services {
 /// How often it is written down what the devices' proofs remember. After the loss of the process only what was signed
 /// within this time could be sent again by somebody else.
 const KEEP_PROOFS: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether a command supervisor has died.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// One arbiter and the actors that every arbiter has.
 struct Room {
@@ -214,6 +218,7 @@ impl App {
         let om_endpoint = Endpoint::new(&services);
         let reports_address = services.listen_for_reports(om_endpoint.as_ref())?;
         actix_rt::spawn(keep_proofs(Arc::clone(&services)));
+        actix_rt::spawn(keep_attending(Arc::clone(&services)));
         actix_rt::spawn(commands::restore::restore_all(Arc::clone(&services), booted.1));
         services.recover_commands().await?;
         for device in services.registry.all() {
@@ -264,6 +269,21 @@ async fn keep_proofs(services: Arc<Services>) {
     // An error means that the service has gone.
     while tokio::time::timeout(KEEP_PROOFS, stopping.wait_for(|stopping| *stopping)).await.is_err() {
         services.save_proofs().await;
+    }
+}
+
+/// Starts a device's command supervisor again if it has died.
+async fn keep_attending(services: Arc<Services>) {
+    let mut stopping = services.stopping.subscribe();
+    // An error means that the service has gone.
+    while tokio::time::timeout(LOOK_AFTER, stopping.wait_for(|stopping| *stopping)).await.is_err() {
+        for device in services.registry.all() {
+            if device.handle.commands_died() {
+                tracing::error!(device.id = %device.settings.id, "its command supervisor has died, and is started again");
+                services.metrics.restarted("command_supervisor");
+                services.attend_again(&device).await;
+            }
+        }
     }
 }
 

@@ -309,7 +309,7 @@ impl Metrics {
         for transport in ["sse", "websocket"] {
             self.event_clients.with_label_values(&[transport]).set(0);
         }
-        for actor in ["device", "extension", "trunk", "call_leg", "group_queue"] {
+        for actor in ["device", "extension", "trunk", "call_leg", "group_queue", "command_supervisor"] {
             self.restarts.with_label_values(&[actor]);
         }
         for dialect in ["om", "yeastar", "zycoo"] {

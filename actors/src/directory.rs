@@ -105,6 +105,13 @@ impl DeviceHandle {
         self.reported_at.store(at.0, Ordering::Relaxed);
     }
 
+    /// Was a command supervisor started that lives no more?
+    #[must_use]
+    pub fn commands_died(&self) -> bool {
+        let commands = self.commands.read().unwrap_or_else(PoisonError::into_inner);
+        commands.as_ref().is_some_and(|addr| !addr.connected()) && !self.is_retired()
+    }
+
     /// How many commands wait for their turn.
     #[must_use]
     pub fn commands_waiting(&self) -> usize {

@@ -337,6 +337,13 @@ impl Services {
         }
     }
 
+    /// Starts a device's command supervisor again; it takes up what had not settled.
+    pub async fn attend_again(&self, device: &Arc<Device>) {
+        if let Err(error) = self.command_supervisor(device).await {
+            tracing::error!(device.id = %device.settings.id, %error, "its command supervisor cannot be started again");
+        }
+    }
+
     /// Takes up what had not settled when the service stopped.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchroom_actors::device::messages::GetStatus;
 use switchroom_domain::id::DeviceId;
 use switchroom_domain::view::CommandState;
 use tokio::sync::mpsc;
@@ -28,6 +29,9 @@ const NOBODY: [u8; 32] = [0; 32];
 /// Gives devices back what they forgot, as they are told to have started, until the service stops.
 pub async fn restore_all(services: Arc<Services>, mut booted: mpsc::UnboundedReceiver<DeviceId>) {
     let mut stopping = services.stopping.subscribe();
+    if let Err(error) = take_up(&services).await {
+        tracing::error!(%error, "what devices forgot before the service stopped cannot be given back");
+    }
     loop {
         let device = tokio::select! {
             device = booted.recv() => device,
@@ -37,6 +41,29 @@ pub async fn restore_all(services: Arc<Services>, mut booted: mpsc::UnboundedRec
         let Some(id) = device else { return };
         let Some(device) = services.registry.get(&id) else { continue };
         actix_rt::spawn(restore(Arc::clone(&services), device));
+    }
+}
+
+/// Devices that started before the service did, and were not given everything back since.
+async fn take_up(services: &Arc<Services>) -> Result<(), crate::storage::StorageError> {
+    for (id, given) in services.reader.query(desired::devices).await? {
+        let Some(device) = services.registry.get(&id) else { continue };
+        let Some(cell) = device.handle.addr() else { continue };
+        let booted_at = cell.send(GetStatus).await.ok().and_then(|status| status.booted_at);
+        if booted_at.is_some_and(|at| given < at) {
+            actix_rt::spawn(restore(Arc::clone(services), device));
+        }
+    }
+    Ok(())
+}
+
+/// The same as it is wanted now: somebody may have assigned something else since it was read.
+async fn as_it_is_now(services: &Services, device: &Device, desired: Desired) -> Option<Desired> {
+    let id = device.settings.id.clone();
+    let now = services.reader.query(move |connection| desired::of_device(connection, &id)).await;
+    match now {
+        Ok(now) => now.into_iter().find(|now| now.kind == desired.kind && now.key == desired.key),
+        Err(_) => Some(desired),
     }
 }
 
@@ -58,6 +85,7 @@ async fn restore(services: Arc<Services>, device: Arc<Device>) {
     for _ in 0..TRIES {
         let mut left = Vec::new();
         for desired in wanted {
+            let Some(desired) = as_it_is_now(&services, &device, desired).await else { continue };
             if let Err((desired, may_still)) = give_back(&services, &device, desired).await {
                 note(&services, &device, &desired);
                 if may_still {

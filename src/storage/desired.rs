@@ -110,6 +110,21 @@ pub fn failed(
     Ok(())
 }
 
+/// Devices to which something was assigned, each with when the oldest of it was given last.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn devices(connection: &Connection) -> Result<Vec<(DeviceId, Timestamp)>, StorageError> {
+    let mut statement = connection.prepare("SELECT device, min(applied_at) FROM desired GROUP BY device")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, Timestamp(row.get(1)?))))?;
+    let mut all = Vec::new();
+    for row in rows {
+        let (id, at) = row?;
+        all.push((DeviceId::new(id).map_err(|error| StorageError::Corrupt(error.to_string()))?, at));
+    }
+    Ok(all)
+}
+
 /// All that was assigned to a device, in the order in which it is given back.
 ///
 /// # Errors

@@ -615,6 +615,7 @@ impl Cell {
             trunks: self.trunks.len(),
             calls: self.state.calls().len(),
             unreachable: self.state.is_unreachable(),
+            booted_at: self.state.booted_at(),
             applied: self.applied,
         }
     }

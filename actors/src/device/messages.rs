@@ -32,6 +32,8 @@ pub struct DeviceStatus {
     pub calls: usize,
     /// It has stopped to answer.
     pub unreachable: bool,
+    /// When it was last reported to have started.
+    pub booted_at: Option<Timestamp>,
     /// Messages that wait in its mailbox cannot be seen; this is how many reports it applied since it was
     /// started here.
     pub applied: u64,

@@ -223,6 +223,12 @@ impl CellState {
         self.boots
     }
 
+    /// When it was last reported to have started.
+    #[must_use]
+    pub const fn booted_at(&self) -> Option<Timestamp> {
+        self.booted_at
+    }
+
     /// Its count of events.
     #[must_use]
     pub fn sequence(&self) -> u64 {
