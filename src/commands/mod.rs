@@ -25,7 +25,7 @@ use switchroom_domain::reply::Reply;
 use switchroom_domain::time::Millis;
 use switchroom_domain::view::{CommandState, CommandView, LegKind};
 use switchroom_protocol::om::parameters;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::lease::Wire;
 use self::policy::Denied;
@@ -76,7 +76,7 @@ pub enum NotTaken {
     /// The key was used for another request.
     #[error("this Idempotency-Key was used for another request; take a new one for a new request")]
     KeyUsed,
-    /// A request with this key is just being taken.
+    /// A request with this key has been on its way into the log for too long.
     #[error("a request with this Idempotency-Key is being taken right now; ask again in a moment")]
     KeyInUse,
     /// The store cannot be read, or an actor is gone.
@@ -93,13 +93,15 @@ impl From<StorageError> for NotTaken {
 /// How long a question waits for a store that has stalled.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Keys whose command is on its way into the log.
-pub type KeysInUse = Mutex<HashMap<([u8; 32], String), [u8; 32]>>;
+/// Keys whose command is on its way into the log: the hash of the request, and what closes when the key is free.
+pub type KeysInUse = Mutex<HashMap<([u8; 32], String), ([u8; 32], watch::Receiver<()>)>>;
 
 /// Frees a key when its command is in the log, or was not taken.
 struct KeyHeld {
     keys: Arc<KeysInUse>,
     key: ([u8; 32], String),
+    /// Dropped after the key has left the map, which tells whoever waits for it.
+    _free: watch::Sender<()>,
 }
 
 impl Drop for KeyHeld {
@@ -363,15 +365,25 @@ impl Services {
 
     async fn hold_key(&self, token: [u8; 32], key: &str, request: [u8; 32]) -> Result<Held, NotTaken> {
         let place = (token, key.to_owned());
-        {
-            let mut keys = lock(&self.keys_in_use);
-            match keys.get(&place) {
-                Some(known) if *known != request => return Err(NotTaken::KeyUsed),
-                Some(_) => return Err(NotTaken::KeyInUse),
-                None => keys.insert(place.clone(), request),
+        let patience = tokio::time::Instant::now() + STORE_PATIENCE;
+        let held = loop {
+            let mut taken = {
+                let mut keys = lock(&self.keys_in_use);
+                match keys.get(&place) {
+                    Some((known, _)) if *known != request => return Err(NotTaken::KeyUsed),
+                    Some((_, taken)) => taken.clone(),
+                    None => {
+                        let (free, taken) = watch::channel(());
+                        keys.insert(place.clone(), (request, taken));
+                        break KeyHeld { keys: Arc::clone(&self.keys_in_use), key: place, _free: free };
+                    }
+                }
             };
-        }
-        let held = KeyHeld { keys: Arc::clone(&self.keys_in_use), key: place };
+            // Nothing is ever sent on it: it ends when the other request is in the log, or was not taken.
+            if tokio::time::timeout_at(patience, taken.changed()).await.is_err() {
+                return Err(NotTaken::KeyInUse);
+            }
+        };
         let wanted = IdempotencyKey { token, key: key.to_owned(), request };
         let now = crate::clock::now();
         match self.reader.query(move |connection| command_store::by_key(connection, &wanted, now)).await? {

@@ -1,5 +1,6 @@
 //! Commands, from REST to the simulated devices and back: what they do, and what becomes of them when things go wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -58,9 +59,18 @@ async fn the_same_key_is_the_same_command_and_another_request_under_it_is_refuse
     assert_eq!(first.body["id"], again.body["id"]);
     assert!(first.headers.get("idempotent-replayed").is_none());
     assert_eq!(again.headers["idempotent-replayed"], "true");
+    // At the same moment too: whoever comes second waits until the first is on disk.
+    let key = [("Idempotency-Key", "at once"), ("Prefer", "wait=10")];
+    let query = json!({"command": "query", "target": {"extension": "200"}});
+    let at_once = || house.send("POST", "/devices/sim-1/commands", Some(query.clone()), &key);
+    let answers = futures_util::future::join_all((0..16).map(|_| at_once())).await;
+    let ids: BTreeSet<_> = answers.iter().map(|answer| answer.body["id"].to_string()).collect();
+    assert_eq!((answers.iter().filter(|answer| answer.status == 200).count(), ids.len()), (16, 1), "{ids:?}");
+    let taken = answers.iter().filter(|answer| answer.headers.get("idempotent-replayed").is_none());
+    assert_eq!(taken.count(), 1);
     assert!(eventually(Duration::from_secs(10), async || house.rings("201") == 1).await);
     let other = json!({"device": "sim-1", "from": {"extension": "200"}, "to": {"extension": "202"}});
-    let refused = house.send("POST", "/calls", Some(other), &key).await;
+    let refused = house.send("POST", "/calls", Some(other), &[("Idempotency-Key", "one")]).await;
     assert_eq!((refused.status, &refused.body["type"]), (422, &json!("/problems/idempotency-key-used")));
     let new = house.send("POST", "/calls", Some(body), &[("Idempotency-Key", "two")]).await;
     assert_eq!(new.status, 202);
