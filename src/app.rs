@@ -61,7 +61,7 @@ pub struct Services {
     /// Live counts.
     pub census: Arc<Census>,
     /// The key for devices' passwords.
-    pub secret_key: SecretKey,
+    pub secret_key: Arc<SecretKey>,
     /// True once the service is stopping.
     pub stopping: watch::Sender<bool>,
     /// How the report listeners do.
@@ -159,7 +159,7 @@ impl App {
             "{} is missing, and the passwords of {sealed} devices were encrypted with it; restore it from its backup",
             key_file.display()
         );
-        let secret_key = SecretKey::open(&key_file)?;
+        let secret_key = Arc::new(SecretKey::open(&key_file)?);
         let registry = Arc::new(Registry::default());
         let census = Arc::new(Census::default());
         // Bounded by how often devices start.
@@ -177,8 +177,11 @@ impl App {
             Duration::from_secs(config.commands.connect_seconds.into()),
             Duration::from_secs(config.commands.timeout_seconds.into()),
         ));
-        let command_log: Arc<dyn CommandLog> =
-            Arc::new(commands::Log { store: Arc::clone(&store), metrics: Arc::clone(&metrics) });
+        let command_log: Arc<dyn CommandLog> = Arc::new(commands::Log {
+            store: Arc::clone(&store),
+            secret_key: Arc::clone(&secret_key),
+            metrics: Arc::clone(&metrics),
+        });
         let arbiters = rooms(&config, &ports).await?;
         let cell_settings = CellSettings {
             doubt: Doubt {

@@ -455,7 +455,7 @@ pub(super) async fn desired(
     let id = device.settings.id.clone();
     let found = state.services.reader.query(move |c| crate::storage::desired::of_device(c, &id)).await?;
     let view = |desired: crate::storage::desired::Desired| {
-        let crate::storage::desired::Desired { kind, key, command, applied_at, error } = desired;
+        let crate::storage::desired::Desired { kind, key, command, applied_at, error, .. } = desired;
         DesiredView { kind, key, command, applied_at, error }
     };
     Ok(all(found.into_iter().map(view).collect()))

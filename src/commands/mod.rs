@@ -4,6 +4,7 @@
 //! exactly once (`switchroom_actors::command`). The same `Idempotency-Key` of the same token is the same command.
 
 pub mod lease;
+pub mod log;
 pub mod policy;
 pub mod restore;
 
@@ -11,28 +12,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-use switchroom_actors::command::messages::{
-    Await, CallFound, CommandRecord, IdempotencyKey, Recover, Submit,
-};
+use switchroom_actors::command::messages::{Await, CommandRecord, IdempotencyKey, Recover, Submit};
 use switchroom_actors::command::state::Refusal;
 use switchroom_actors::device::messages::GetCalls;
-use switchroom_actors::ports::{CommandLog, CommandNews, StoreError};
-use switchroom_domain::Text;
 use switchroom_domain::command::{BadCommand, Command};
-use switchroom_domain::id::{CallId, CommandId, DeviceId};
-use switchroom_domain::reply::Reply;
+use switchroom_domain::id::{CommandId, DeviceId};
 use switchroom_domain::time::Millis;
 use switchroom_domain::view::{CommandState, CommandView, LegKind};
 use switchroom_protocol::om::parameters;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use self::lease::Wire;
+pub use self::log::{Log, MASK, News, shown};
 use self::policy::Denied;
 use crate::app::Services;
-use crate::devices::{Device, Registry};
-use crate::metrics::Metrics;
-use crate::storage::{SqliteStore, StorageError, commands as command_store, desired};
+use crate::devices::Device;
+use crate::storage::{StorageError, commands as command_store};
 
 /// How long a cell may take to say which call a command is about.
 const LEASE_PATIENCE: Duration = Duration::from_millis(200);
@@ -188,7 +183,8 @@ impl Services {
             None => (None, None),
         };
         let supervisor = self.command_supervisor(device).await?;
-        let submit = Submit { record: Box::new(record), settled, answer };
+        let emergency = record.view.request.dials().any(|number| self.policy.is_emergency(number.as_str()));
+        let submit = Submit { record: Box::new(record), emergency, settled, answer };
         supervisor.send(submit).await.map_err(|_| gone())??;
         if let Some(held) = held {
             // Whatever the disk does: until the command is on it, nobody else may be given this key.
@@ -319,7 +315,13 @@ impl Services {
         let id = device.settings.id.clone();
         // What has just settled is on its way to the disk.
         self.store.write(|_| Ok(())).await?;
-        for record in self.reader.query(command_store::open).await? {
+        for mut record in self.reader.query(command_store::open).await? {
+            if record.view.device == id
+                && let Err(error) = log::unseal(&self.secret_key, &mut record.view)
+            {
+                tracing::error!(device.id = %id, %error, "an open command cannot be taken up");
+                continue;
+            }
             if record.view.device == id && supervisor.send(Recover(Box::new(record))).await.is_err() {
                 return Err(gone());
             }
@@ -412,29 +414,6 @@ fn check_parameter(command: &Command) -> Result<(), BadCommand> {
     Ok(())
 }
 
-/// What stands for a password.
-pub const MASK: &str = "********";
-
-/// The command as it may be seen and kept: a password that it sets or reads is not in it.
-#[must_use]
-pub fn shown(mut view: CommandView) -> CommandView {
-    let (Command::ReadParameter { name, .. } | Command::WriteParameter { name, .. }) = &view.request else {
-        return view;
-    };
-    if !parameters::find(name).is_some_and(parameters::Parameter::is_secret) {
-        return view;
-    }
-    if let Command::WriteParameter { value, .. } = &mut view.request {
-        *value = Text::const_new(MASK);
-    }
-    if let Some(Reply::Parameter { value: Some(value), .. }) = &mut view.reply
-        && !value.is_empty()
-    {
-        *value = Text::const_new(MASK);
-    }
-    view
-}
-
 enum Held {
     Free(KeyHeld),
     Known(Box<CommandView>),
@@ -442,64 +421,4 @@ enum Held {
 
 fn gone() -> NotTaken {
     NotTaken::Internal("the device's command supervisor is gone; try again".into())
-}
-
-/// The command log in the store.
-pub struct Log {
-    /// The store.
-    pub store: Arc<SqliteStore>,
-    /// Where settled commands are counted.
-    pub metrics: Arc<Metrics>,
-}
-
-impl CommandLog for Log {
-    fn put(&self, record: &CommandRecord) -> BoxFuture<'static, Result<(), StoreError>> {
-        let mut record = record.clone();
-        // Until it is done it must be known what is to be set.
-        if record.view.state.is_settled() {
-            record.view = shown(record.view);
-        }
-        let written = self.store.write(move |transaction| command_store::put(transaction, &record));
-        Box::pin(async move { written.await.map_err(|error| StoreError(error.to_string())) })
-    }
-
-    fn settled(&self, command: &CommandView, waited: Duration, took: Duration) {
-        if command.state == CommandState::Succeeded && desired::is_remembered(&command.request) {
-            let (device, request, now) =
-                (command.device.clone(), command.request.clone(), crate::clock::now());
-            let written =
-                self.store.write(move |transaction| desired::remember(transaction, &device, &request, now));
-            actix_rt::spawn(async move {
-                if let Err(error) = written.await {
-                    tracing::error!(%error, "what was assigned could not be remembered");
-                }
-            });
-        }
-        self.metrics.command_settled(&command.command, command.state.as_str(), waited, took);
-    }
-}
-
-/// Tells a device's command supervisor which call a command made, and who gives settings back that a device has started.
-pub struct News {
-    /// The devices.
-    pub registry: Arc<Registry>,
-    /// Devices that have started.
-    pub booted: mpsc::UnboundedSender<DeviceId>,
-}
-
-impl CommandNews for News {
-    fn booted(&self, device: &DeviceId) {
-        if self.booted.send(device.clone()).is_err() {
-            tracing::debug!(device.id = %device, "it started as the service stops");
-        }
-    }
-
-    fn call_found(&self, device: &DeviceId, command: CommandId, call: CallId) {
-        let supervisor = self.registry.get(device).and_then(|device| device.handle.commands());
-        if let Some(supervisor) = supervisor
-            && supervisor.try_send(CallFound { command, call }).is_err()
-        {
-            tracing::debug!(device.id = %device, "a command's call was not told: its supervisor is busy");
-        }
-    }
 }

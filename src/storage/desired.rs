@@ -1,8 +1,10 @@
 //! Desired state: what was assigned through us and a device forgets when it starts again (OM 2.1.2).
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
+use switchroom_domain::Text;
 use switchroom_domain::command::Command;
 use switchroom_domain::id::DeviceId;
+use switchroom_domain::reply::Reply;
 use switchroom_domain::time::Timestamp;
 
 use super::StorageError;
@@ -14,6 +16,8 @@ pub struct Desired {
     pub kind: String,
     /// Which: a line, a number.
     pub key: String,
+    /// The number of an extension, once a device has told it.
+    pub number: Option<Text>,
     /// The command that assigns it.
     pub command: Command,
     /// When it was last given to the device.
@@ -52,7 +56,8 @@ pub fn is_remembered(command: &Command) -> bool {
     place(command).is_some()
 }
 
-/// Remembers what a command has assigned; an extension's settings are added to those of before.
+/// Remembers what a command has assigned; an extension's settings are added to those of before. Who is in which group is
+/// said by groups and by extensions: both are made to say what was assigned last. `reply` is the device's.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -60,34 +65,122 @@ pub fn remember(
     transaction: &Transaction<'_>,
     device: &DeviceId,
     command: &Command,
+    reply: Option<&Reply>,
     now: Timestamp,
 ) -> Result<(), StorageError> {
     let Some((kind, key)) = place(command) else { return Ok(()) };
-    if clears(command) {
-        transaction
-            .prepare_cached("DELETE FROM desired WHERE device = ? AND kind = ? AND key = ?")?
-            .execute(params![device.as_str(), kind, key])?;
-        return Ok(());
+    let (mut command, mut number) = (command.clone(), None);
+    match &mut command {
+        Command::AssignExtension { settings, .. } => {
+            let all = of_device(transaction, device)?;
+            let known = all.iter().find(|desired| desired.kind == kind && desired.key == key);
+            let before = known.and_then(|desired| desired.number.clone());
+            number = answered(reply).or_else(|| settings.id.clone()).or_else(|| before.clone());
+            if let Some(number) = &number {
+                let groups = settings.groups.as_deref();
+                follow_extension(transaction, device, &all, before.as_ref(), number, groups)?;
+            }
+            if let Some(Command::AssignExtension { settings: before, .. }) = known.map(|known| &known.command)
+            {
+                **settings = before.clone().with(std::mem::take(&mut **settings));
+            }
+        }
+        Command::AssignGroup { group, members, .. } => follow_group(transaction, device, *group, members)?,
+        _ => {}
     }
-    let mut command = command.clone();
-    if let Command::AssignExtension { settings, .. } = &mut command {
-        let before: Option<String> = transaction
-            .prepare_cached("SELECT body FROM desired WHERE device = ? AND kind = ? AND key = ?")?
-            .query_row(params![device.as_str(), kind, key], |row| row.get(0))
-            .optional()?;
-        // What cannot be read any more is written anew.
-        if let Some(Ok(Command::AssignExtension { settings: before, .. })) =
-            before.as_deref().map(serde_json::from_str)
-        {
-            **settings = before.with(std::mem::take(&mut **settings));
+    if clears(&command) {
+        return forget(transaction, device, kind, &key);
+    }
+    put(transaction, device, &command, number.as_deref(), now)
+}
+
+/// The extension's number, as the device has it from now on.
+fn answered(reply: Option<&Reply>) -> Option<Text> {
+    match reply? {
+        Reply::Status(status) => status.extensions.first().map(|extension| extension.number.clone()),
+        _ => None,
+    }
+}
+
+/// The groups' members, after an extension was given its groups or another number.
+fn follow_extension(
+    transaction: &Transaction<'_>,
+    device: &DeviceId,
+    all: &[Desired],
+    before: Option<&Text>,
+    number: &Text,
+    groups: Option<&[u16]>,
+) -> Result<(), StorageError> {
+    for desired in all {
+        let mut command = desired.command.clone();
+        let Command::AssignGroup { group, members, .. } = &mut command else { continue };
+        for member in members.iter_mut().filter(|member| Some(&**member) == before) {
+            member.clone_from(number);
+        }
+        match groups {
+            Some(groups) if !groups.contains(group) => members.retain(|member| member != number),
+            Some(_) if !members.contains(number) => members.push(number.clone()),
+            _ => {}
+        }
+        if clears(&command) {
+            forget(transaction, device, &desired.kind, &desired.key)?;
+        } else if command != desired.command {
+            put(transaction, device, &command, None, desired.applied_at)?;
         }
     }
-    let body = serde_json::to_string(&command).map_err(corrupt)?;
+    Ok(())
+}
+
+/// The extensions' groups, after a group was given its members.
+fn follow_group(
+    transaction: &Transaction<'_>,
+    device: &DeviceId,
+    group: u16,
+    members: &[Text],
+) -> Result<(), StorageError> {
+    for desired in of_device(transaction, device)? {
+        let mut command = desired.command;
+        let (Command::AssignExtension { settings, .. }, Some(number)) = (&mut command, &desired.number)
+        else {
+            continue;
+        };
+        let Some(groups) = &mut settings.groups else { continue };
+        match (members.contains(number), groups.contains(&group)) {
+            (true, false) => groups.push(group),
+            (false, true) => groups.retain(|of| *of != group),
+            _ => continue,
+        }
+        put(transaction, device, &command, desired.number.as_deref(), desired.applied_at)?;
+    }
+    Ok(())
+}
+
+fn put(
+    transaction: &Transaction<'_>,
+    device: &DeviceId,
+    command: &Command,
+    number: Option<&str>,
+    at: Timestamp,
+) -> Result<(), StorageError> {
+    let Some((kind, key)) = place(command) else { return Ok(()) };
+    let body = serde_json::to_string(command).map_err(corrupt)?;
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO desired (device, kind, key, body, applied_at, error) VALUES (?, ?, ?, ?, ?, NULL)",
+            "INSERT OR REPLACE INTO desired (device, kind, key, number, body, applied_at, error) VALUES (?, ?, ?, ?, ?, ?, NULL)",
         )?
-        .execute(params![device.as_str(), kind, key, body, now.0])?;
+        .execute(params![device.as_str(), kind, key, number, body, at.0])?;
+    Ok(())
+}
+
+fn forget(
+    transaction: &Transaction<'_>,
+    device: &DeviceId,
+    kind: &str,
+    key: &str,
+) -> Result<(), StorageError> {
+    transaction
+        .prepare_cached("DELETE FROM desired WHERE device = ? AND kind = ? AND key = ?")?
+        .execute(params![device.as_str(), kind, key])?;
     Ok(())
 }
 
@@ -130,19 +223,28 @@ pub fn devices(connection: &Connection) -> Result<Vec<(DeviceId, Timestamp)>, St
 /// # Errors
 /// When it cannot be read.
 pub fn of_device(connection: &Connection, device: &DeviceId) -> Result<Vec<Desired>, StorageError> {
-    let sql =
-        format!("SELECT kind, key, body, applied_at, error FROM desired WHERE device = ? ORDER BY {ORDER}");
+    let sql = format!(
+        "SELECT kind, key, number, body, applied_at, error FROM desired WHERE device = ? ORDER BY {ORDER}"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![device.as_str()])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        let body: String = row.get(2)?;
+        let (kind, key, body): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        let command = match serde_json::from_str(&body) {
+            Ok(command) => command,
+            Err(error) => {
+                tracing::error!(%device, kind, key, %error, "what was assigned cannot be read, and is not given back");
+                continue;
+            }
+        };
         all.push(Desired {
-            kind: row.get(0)?,
-            key: row.get(1)?,
-            command: serde_json::from_str(&body).map_err(corrupt)?,
-            applied_at: Timestamp(row.get(3)?),
-            error: row.get(4)?,
+            kind,
+            key,
+            number: row.get::<_, Option<String>>(2)?.map(Text::from),
+            command,
+            applied_at: Timestamp(row.get(4)?),
+            error: row.get(5)?,
         });
     }
     Ok(all)

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::StorageError;
 
 /// Migrations in order; the database's `user_version` says how many it has had.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("commands.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("commands.sql"), include_str!("desired.sql")];
 
 /// Opens the database for writing, making it and migrating it as needed.
 ///

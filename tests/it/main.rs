@@ -1,5 +1,6 @@
 //! The whole system: a real service, real sockets, real devices' bytes.
 
+mod certain;
 mod client;
 mod commands;
 mod coverage;

@@ -27,7 +27,7 @@ use crate::ports::{Answer, CommandPorts, INTERNAL, LinkError, RawReport, StoreEr
 
 /// Bound of the mailbox: more than can wait in the queue.
 const MAILBOX: usize = 1024;
-/// A store that has stalled keeps a command no longer than this: commands go on.
+/// A store that has stalled keeps a command no longer than this.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 /// How many settled commands are remembered: their end may not be on disk yet, and their call may still be found.
 const REMEMBERED: usize = 64;
@@ -59,6 +59,10 @@ struct Job {
     record: Box<CommandRecord>,
     accepted: Instant,
     sent: Option<Instant>,
+    /// Lives depend on it.
+    emergency: bool,
+    /// The command log has, or will have, it as one that waits: a restart would send it.
+    waited: bool,
     /// The command log has it as it is now.
     stored: Stored,
     waiters: Vec<oneshot::Sender<Box<CommandView>>>,
@@ -118,13 +122,22 @@ impl CommandSupervisor {
                         let _ = aside.answer.send(Err(NoAnswer::Expired));
                         continue;
                     }
-                    let reason = "its turn did not come in time; nothing was done";
-                    self.settle(id, CommandState::Failed, None, Some(error("expired", reason)));
+                    self.expired(id);
                 }
                 Step::Test => self.test(ctx),
             }
         }
         self.schedule(ctx);
+    }
+
+    fn expired(&mut self, id: CommandId) {
+        let (state, reason) = if self.jobs.get(&id).is_some_and(|job| job.sent.is_some()) {
+            let reason = "it was sent before the service was restarted, and could not be sent again in time";
+            (CommandState::Unknown, reason)
+        } else {
+            (CommandState::Failed, "its turn did not come in time; nothing was done")
+        };
+        self.settle(id, state, None, Some(error("expired", reason)));
     }
 
     /// Wakes up when something is due although nothing happens.
@@ -158,12 +171,17 @@ impl CommandSupervisor {
         let command = job.record.view.request.clone();
         let stored = self.ports.log.put(&job.record).shared();
         job.stored = stored.clone();
+        // A restart would do it again unless the log says that it was sent.
+        let must_be_kept = job.waited && !job.emergency && !command.is_idempotent();
         self.tell_cell(command.sent(id).map(|sent| Fact::CommandSent(Box::new(sent))), "command_sent");
         let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
         let exchange = async move {
             // A question may go out before it is on disk: nothing is lost if it is not asked again.
-            if !command.only_asks() {
-                on_disk(stored).await;
+            if !command.only_asks() && !on_disk(stored).await && must_be_kept {
+                return Err(LinkError::Impossible(
+                    "the store could not keep it, and after a restart it would be done twice; nothing was done"
+                        .into(),
+                ));
             }
             let mut became = link.exchange(&device, &command).await;
             if matches!(became, Err(LinkError::Lost(_))) && command.is_idempotent() {
@@ -433,13 +451,14 @@ fn error(kind: &'static str, reason: &str) -> CommandError {
     CommandError { code: None, kind: kind.into(), reason: reason.into() }
 }
 
-/// Waits until it is on disk, or the store has stalled for too long: commands go on.
-async fn on_disk(stored: Stored) {
+/// Waits until it is on disk, or the store has stalled for too long. Is it there?
+async fn on_disk(stored: Stored) -> bool {
     match tokio::time::timeout(STORE_PATIENCE, stored).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "a command could not be kept; it goes on"),
-        Err(_) => tracing::error!("the store takes too long to keep a command; it goes on"),
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => tracing::error!(%error, "a command could not be kept"),
+        Err(_) => tracing::error!("the store takes too long to keep a command"),
     }
+    false
 }
 
 impl Actor for CommandSupervisor {
@@ -451,7 +470,7 @@ impl Handler<Submit> for CommandSupervisor {
 
     fn handle(
         &mut self,
-        Submit { record, settled, answer }: Submit,
+        Submit { record, emergency, settled, answer }: Submit,
         ctx: &mut Self::Context,
     ) -> Self::Result {
         if !self.ports.link.reaches(&self.device.id) {
@@ -459,7 +478,8 @@ impl Handler<Submit> for CommandSupervisor {
         }
         let view = &record.view;
         let (id, asks) = (view.id, view.request.only_asks());
-        let ticket = Ticket { id, urgent: view.request.is_urgent(), deadline: record.deadline };
+        let urgent = emergency || view.request.is_urgent();
+        let ticket = Ticket { id, urgent, emergency, deadline: record.deadline };
         if let Err(refusal) = self.state.submit(self.now(), ticket) {
             return Box::pin(async move { Err(refusal) });
         }
@@ -469,6 +489,8 @@ impl Handler<Submit> for CommandSupervisor {
             record,
             accepted: Instant::now(),
             sent: None,
+            emergency,
+            waited: false,
             stored: nothing.shared(),
             waiters: settled.into_iter().collect(),
             answer,
@@ -481,6 +503,7 @@ impl Handler<Submit> for CommandSupervisor {
             let stored = self.ports.log.put(&job.record).shared();
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.stored = stored;
+                job.waited = true;
             }
         }
         let stored = self.jobs.get(&id).map(|job| job.stored.clone());
@@ -503,7 +526,7 @@ impl Handler<Ask> for CommandSupervisor {
         }
         let now = self.now();
         let id = CommandId(uuid::Uuid::now_v7());
-        let ticket = Ticket { id, urgent: false, deadline: now + ASIDE_WAITS };
+        let ticket = Ticket { id, urgent: false, emergency: false, deadline: now + ASIDE_WAITS };
         if let Err(refusal) = self.state.submit_aside(now, ticket) {
             return Box::pin(async move { Err(refusal.into()) });
         }
@@ -533,19 +556,27 @@ impl Handler<Recover> for CommandSupervisor {
 
     fn handle(&mut self, Recover(record): Recover, ctx: &mut Self::Context) {
         let view = &record.view;
-        let (id, state, asks) = (view.id, view.state, view.request.only_asks());
-        let ticket = Ticket { id, urgent: view.request.is_urgent(), deadline: record.deadline };
+        let (id, urgent, now) = (view.id, view.request.is_urgent(), Instant::now());
+        let was_sent = view.state == CommandState::Sent;
+        let may_be_sent = !was_sent || (view.request.is_idempotent() && record.deadline > self.now());
+        let ticket = Ticket { id, urgent, emergency: false, deadline: record.deadline };
         let nothing: BoxFuture<'static, Result<(), StoreError>> = Box::pin(async { Ok(()) });
-        let now = Instant::now();
-        let sent = (state == CommandState::Sent).then_some(now);
-        let job =
-            Job { record, accepted: now, sent, stored: nothing.shared(), waiters: Vec::new(), answer: None };
+        let job = Job {
+            record,
+            accepted: now,
+            sent: was_sent.then_some(now),
+            emergency: false,
+            waited: !was_sent,
+            stored: nothing.shared(),
+            waiters: Vec::new(),
+            answer: None,
+        };
         self.jobs.insert(id, job);
-        if state == CommandState::Sent && !asks {
-            self.find_out(id, "the service was restarted before an answer came".into(), ctx);
-        } else {
+        if may_be_sent {
             self.state.enqueue(ticket);
             self.pump(ctx);
+        } else {
+            self.find_out(id, "the service was restarted before an answer came".into(), ctx);
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct IdempotencyKey {
 pub struct Submit {
     /// The command.
     pub record: Box<CommandRecord>,
+    /// Lives depend on it: it comes first, and whatever the device and the disk do it is tried.
+    pub emergency: bool,
     /// Told when it has settled.
     pub settled: Option<oneshot::Sender<Box<CommandView>>>,
     /// Given the device's answer as it came, if one comes.

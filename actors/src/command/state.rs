@@ -43,8 +43,10 @@ const ASIDES: usize = 8;
 pub struct Ticket {
     /// Which.
     pub id: CommandId,
-    /// A caller waits for it.
+    /// A caller waits for it, or lives depend on it.
     pub urgent: bool,
+    /// Lives depend on it: it is let in although the device is silent or too many wait, and the device is tried at once.
+    pub emergency: bool,
     /// If its turn has not come by then it is not done.
     pub deadline: Timestamp,
 }
@@ -132,6 +134,9 @@ impl QueueState {
     /// # Errors
     /// When too many wait, or the device is silent.
     pub fn submit(&mut self, now: Timestamp, ticket: Ticket) -> Result<(), Refusal> {
+        if ticket.emergency {
+            return self.submit_emergency(now, ticket);
+        }
         self.may_enter(now)?;
         // A caller who waits is let in beyond the bound, as long as few do.
         let spare = if ticket.urgent { self.settings.capacity / 4 } else { 0 };
@@ -139,6 +144,18 @@ impl QueueState {
             return Err(Refusal::Full { waiting: self.waiting() });
         }
         self.enqueue(ticket);
+        Ok(())
+    }
+
+    fn submit_emergency(&mut self, now: Timestamp, ticket: Ticket) -> Result<(), Refusal> {
+        let emergencies = self.urgent.iter().take_while(|waiting| waiting.emergency).count();
+        if emergencies >= self.settings.capacity {
+            return Err(Refusal::Full { waiting: self.waiting() });
+        }
+        self.urgent.insert(emergencies, ticket);
+        if let Breaker::Open { again_at, .. } = &mut self.breaker {
+            *again_at = now.min(*again_at);
+        }
         Ok(())
     }
 

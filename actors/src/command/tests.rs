@@ -25,7 +25,7 @@ fn id(n: u128) -> CommandId {
 }
 
 fn ticket(n: u128, urgent: bool) -> Ticket {
-    Ticket { id: id(n), urgent, deadline: at(10_000) }
+    Ticket { id: id(n), urgent, emergency: false, deadline: at(10_000) }
 }
 
 #[test]
@@ -93,6 +93,37 @@ fn a_silent_device_is_left_alone_and_asked_ever_more_seldom() {
     queue.release();
     assert!(!queue.is_open());
     assert_eq!(queue.submit(at(when + 4001), ticket(6, false)), Ok(()));
+}
+
+#[test]
+fn an_emergency_comes_first_is_always_let_in_and_has_a_silent_device_tried_at_once() {
+    let emergency = |n| Ticket { emergency: true, ..ticket(n, true) };
+    let mut queue = QueueState::new(SETTINGS);
+    for n in 0..5 {
+        queue.submit(at(0), ticket(n, true)).expect("there is room");
+    }
+    assert_eq!(queue.submit(at(0), ticket(5, true)), Err(Refusal::Full { waiting: 5 }));
+    for n in [10, 11] {
+        queue.submit(at(0), emergency(n)).expect("there always is");
+    }
+    assert_eq!(queue.next(at(0)), Some(Step::Send(id(10))));
+    for _ in 0..3 {
+        queue.exchanged(at(0), false);
+    }
+    queue.release();
+    assert_eq!((queue.is_open(), queue.next(at(1))), (true, None));
+    queue.submit(at(2), emergency(12)).expect("although it is silent");
+    assert_eq!(queue.next(at(2)), Some(Step::Test));
+    queue.exchanged(at(3), true);
+    queue.release();
+    for n in [11, 12, 0] {
+        assert_eq!(queue.next(at(3)), Some(Step::Send(id(n))));
+        queue.release();
+    }
+    for n in 20..24 {
+        queue.submit(at(4), emergency(n)).expect("there is room");
+    }
+    assert!(matches!(queue.submit(at(4), emergency(24)), Err(Refusal::Full { .. })), "but it is bounded");
 }
 
 #[test]
