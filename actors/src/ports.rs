@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use switchroom_domain::Text;
 use switchroom_domain::command::Command;
+use switchroom_domain::conversation::Conversation;
 use switchroom_domain::event::Event;
 use switchroom_domain::fact::Fact;
 use switchroom_domain::id::{CallId, CommandId, DeviceId, IdSeed};
@@ -97,6 +98,10 @@ pub struct Record {
     pub ended_calls: Vec<CallView>,
     /// Records that came in.
     pub cdrs: Vec<StoredCdr>,
+    /// Records that came in before, and whose call is known now.
+    pub joined: Vec<StoredCdr>,
+    /// Conversations that are complete, or of which more is known now.
+    pub conversations: Vec<Conversation>,
     /// The cell as a whole, now and then.
     pub snapshot: Option<Vec<u8>>,
     /// When the last byte of the report came in.

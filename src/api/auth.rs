@@ -22,9 +22,10 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use subtle::ConstantTimeEq;
+use switchroom_domain::Text;
 use switchroom_domain::event::EventData;
 use switchroom_domain::id::DeviceId;
-use switchroom_domain::view::{CallView, CdrView, LegKind};
+use switchroom_domain::view::{CallView, LegKind};
 use tokio::sync::watch;
 
 use super::error::{Kind, Problem};
@@ -96,13 +97,18 @@ impl Caller {
         self.sees(&call.device) && self.extensions.as_deref().is_none_or(own)
     }
 
-    /// May they see this record?
+    /// May they see a record of this device with these numbers?
     #[must_use]
-    pub fn sees_cdr(&self, cdr: &CdrView) -> bool {
+    pub fn sees_record<'a>(
+        &self,
+        device: &DeviceId,
+        numbers: impl IntoIterator<Item = &'a Option<Text>>,
+    ) -> bool {
         let own = |extensions: &HashSet<String>| {
-            [&cdr.from, &cdr.to].into_iter().flatten().any(|number| extensions.contains(number.as_str()))
+            let mut named = numbers.into_iter().flatten();
+            named.any(|number| extensions.contains(number.as_str()))
         };
-        self.sees(&cdr.device) && self.extensions.as_deref().is_none_or(own)
+        self.sees(device) && self.extensions.as_deref().is_none_or(own)
     }
 
     /// Refuses all but these roles.

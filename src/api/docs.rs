@@ -11,8 +11,8 @@ use super::auth::{COOKIE_NAME, unauthorized};
 use super::error::{Problem, ProblemBody};
 use super::input::Params;
 use super::{
-    State, adoption, call_actions, calls, cdrs, commands, configure, devices, entities, events, observe,
-    quarantine, stream, tokens, websocket,
+    State, adoption, call_actions, calls, commands, configure, devices, entities, events, observe,
+    quarantine, records, stream, tokens, websocket,
 };
 
 /// The whole API.
@@ -26,7 +26,8 @@ use super::{
     paths(
         devices::list, devices::create, devices::one, devices::change, devices::remove, adoption::adopt,
         entities::extensions, entities::extension, entities::trunks, entities::trunk, entities::groups,
-        entities::group, calls::of_device, calls::list, calls::one, cdrs::list, cdrs::csv, events::past,
+        entities::group, calls::of_device, calls::list, calls::one, records::cdrs, records::cdrs_csv, records::cdr,
+        records::conversations, records::conversation, events::past,
         call_actions::dial, call_actions::hang_up, call_actions::act,
         commands::post, commands::of_device, commands::one, configure::change_extension, configure::put_group,
         configure::desired, configure::menus, configure::menu, configure::put_menu, configure::remove_menu, configure::voice_files,

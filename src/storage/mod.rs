@@ -12,6 +12,7 @@ pub mod desired;
 pub mod devices;
 pub mod hub;
 pub mod reader;
+pub mod records;
 pub mod secrets;
 pub mod sqlite;
 pub mod tables;
@@ -19,7 +20,7 @@ pub mod tokens;
 pub mod writer;
 
 pub use hub::{Hub, Published};
-pub use reader::{CdrQuery, EventQuery, Reader};
+pub use reader::{EventQuery, Reader};
 pub use sqlite::open;
 pub use writer::SqliteStore;
 

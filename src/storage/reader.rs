@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension, params};
 use switchroom_actors::ports::{Entry, LoadedCell};
 use switchroom_domain::id::{CallId, DeviceId};
-use switchroom_domain::view::{CallView, CdrView};
+use switchroom_domain::view::CallView;
 
 use super::writer::Settler;
-use super::{Published, StorageError, block, sqlite};
+use super::{Published, StorageError, block, records, sqlite};
 
 /// A small pool of read-only connections.
 #[derive(Clone)]
@@ -31,21 +31,6 @@ pub struct EventQuery {
     pub limit: usize,
     /// Only of this device.
     pub device: Option<DeviceId>,
-}
-
-/// Which records are wanted, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct CdrQuery {
-    /// Before this place.
-    pub before: Option<i64>,
-    /// At most so many.
-    pub limit: usize,
-    /// Only of this device.
-    pub device: Option<DeviceId>,
-    /// Received at or after.
-    pub since: Option<i64>,
-    /// Received before.
-    pub until: Option<i64>,
 }
 
 impl Reader {
@@ -109,13 +94,45 @@ impl Reader {
         .await
     }
 
-    /// Records, newest first, each with its place.
+    /// Records or conversations with their places, newest first, and where to go on; `devices`: only of these.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn cdrs(&self, query: CdrQuery) -> Result<Vec<(i64, CdrView)>, StorageError> {
+    pub async fn records<T: serde::de::DeserializeOwned + Send + 'static>(
+        &self,
+        kind: records::Kind,
+        mut query: records::Query,
+        devices: Option<Vec<DeviceId>>,
+    ) -> Result<(Vec<(i64, T)>, Option<i64>), StorageError> {
         self.settle().await;
-        self.query(move |connection| cdrs(connection, &query)).await
+        self.query(move |connection| {
+            if let Some(devices) = devices {
+                for device in devices {
+                    query.devices.extend(device_key(connection, &device)?);
+                }
+                if query.devices.is_empty() {
+                    return Ok((Vec::new(), None));
+                }
+            }
+            let records::Found { items, next } = records::find(connection, kind, &query)?;
+            let items = items.into_iter().map(|(place, body)| Ok((place, parse(&body)?)));
+            Ok((items.collect::<Result<_, StorageError>>()?, next))
+        })
+        .await
+    }
+
+    /// A record or conversation.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn record<T: serde::de::DeserializeOwned + Send + 'static>(
+        &self,
+        kind: records::Kind,
+        id: uuid::Uuid,
+    ) -> Result<Option<T>, StorageError> {
+        self.settle().await;
+        let body = self.query(move |connection| records::get(connection, kind, id)).await?;
+        body.map(|body| parse(&body)).transpose()
     }
 
     /// An ended call.
@@ -135,7 +152,7 @@ impl Reader {
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, StorageError> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, StorageError> {
     serde_json::from_str(body)
         .map_err(|error| StorageError::Corrupt(format!("a stored record cannot be read: {error}")))
 }
@@ -145,28 +162,6 @@ fn device_key(connection: &Connection, device: &DeviceId) -> Result<Option<i64>,
         .prepare_cached("SELECT key FROM device WHERE id = ?")?
         .query_row(params![device.as_str()], |row| row.get(0))
         .optional()
-}
-
-fn cdrs(connection: &Connection, query: &CdrQuery) -> Result<Vec<(i64, CdrView)>, StorageError> {
-    let device = match &query.device {
-        Some(device) => match device_key(connection, device)? {
-            Some(key) => Some(key),
-            None => return Ok(Vec::new()),
-        },
-        None => None,
-    };
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, body FROM cdr WHERE (?1 IS NULL OR seq < ?1) AND (?2 IS NULL OR device = ?2) \
-         AND (?3 IS NULL OR received_at >= ?3) AND (?4 IS NULL OR received_at < ?4) ORDER BY seq DESC LIMIT ?5",
-    )?;
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![query.before, device, query.since, query.until, limit])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let body: String = row.get(1)?;
-        found.push((row.get(0)?, parse(&body)?));
-    }
-    Ok(found)
 }
 
 fn replay_floor(connection: &Connection) -> Result<i64, rusqlite::Error> {

@@ -4,11 +4,18 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StorageError;
+use super::{StorageError, records};
 
 /// Migrations in order; the database's `user_version` says how many it has had.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("commands.sql"), include_str!("desired.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("commands.sql"),
+    include_str!("desired.sql"),
+    include_str!("records.sql"),
+];
+
+/// The version whose records are indexed by the program.
+const RECORDS: usize = 4;
 
 /// Opens the database for writing, making it and migrating it as needed.
 ///
@@ -45,6 +52,9 @@ fn migrate(connection: &mut Connection) -> Result<(), StorageError> {
     for (i, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
+        if i + 1 == RECORDS {
+            records::index_again(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", i as u32 + 1)?;
         transaction.commit()?;
     }

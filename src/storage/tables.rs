@@ -8,8 +8,10 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 use switchroom_actors::device::state::StoredCdr;
+use switchroom_domain::conversation::Conversation;
 use switchroom_domain::view::CallView;
 
+use super::records::{self, Kept};
 use super::{StorageError, block};
 
 /// How many rows are written at a time after a crash.
@@ -44,6 +46,17 @@ pub enum Row {
         /// The record, as JSON.
         body: String,
     },
+    /// A conversation.
+    Conversation {
+        /// Its id.
+        id: [u8; 16],
+        /// Its device's key.
+        device: i64,
+        /// When it began, in milliseconds.
+        started_at: i64,
+        /// It, as JSON.
+        body: String,
+    },
 }
 
 impl Row {
@@ -76,28 +89,38 @@ impl Row {
         })
     }
 
-    fn write(&self, transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+    /// The row of a conversation.
+    ///
+    /// # Errors
+    /// When it has no JSON form.
+    pub fn conversation(device: i64, conversation: &Conversation) -> Result<Self, StorageError> {
+        Ok(Self::Conversation {
+            id: conversation.id.0.into_bytes(),
+            device,
+            started_at: conversation.started_at.0,
+            body: to_json(conversation)?,
+        })
+    }
+
+    fn write(&self, transaction: &Transaction<'_>) -> Result<(), StorageError> {
         match self {
-            Self::Call { id, device, started_at, body } => transaction
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO call (id, device, started_at, body) VALUES (?, ?, ?, ?)",
-                )?
-                .execute(params![id.as_slice(), device, started_at, body])?,
-            Self::Cdr { id, device, wire_id, fingerprint, received_at, body } => transaction
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO cdr (id, device, wire_id, fingerprint, received_at, body) \
-                     VALUES (?, ?, ?, ?, ?, ?)",
-                )?
-                .execute(params![
-                    id.as_slice(),
-                    device,
-                    wire_id,
-                    fingerprint.cast_signed(),
-                    received_at,
-                    body
-                ])?,
-        };
-        Ok(())
+            Self::Call { id, device, started_at, body } => {
+                transaction
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO call (id, device, started_at, body) VALUES (?, ?, ?, ?)",
+                    )?
+                    .execute(params![id.as_slice(), device, started_at, body])?;
+                Ok(())
+            }
+            Self::Cdr { id, device, wire_id, fingerprint, received_at, body } => {
+                let kept = Kept { id, device: *device, at: *received_at, body };
+                records::put_cdr(transaction, &kept, wire_id, *fingerprint)
+            }
+            Self::Conversation { id, device, started_at, body } => {
+                let kept = Kept { id, device: *device, at: *started_at, body };
+                records::put_conversation(transaction, &kept)
+            }
+        }
     }
 }
 

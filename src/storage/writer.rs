@@ -694,6 +694,12 @@ fn write_batch(
             for call in &record.ended_calls {
                 block.rows.push(Row::call(device, call)?);
             }
+            for stored in &record.joined {
+                block.rows.push(Row::cdr(device, stored)?);
+            }
+            for conversation in &record.conversations {
+                block.rows.push(Row::conversation(device, conversation)?);
+            }
             if let Some(body) = &record.snapshot {
                 transaction
                     .prepare_cached(

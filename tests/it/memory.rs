@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use switchroom::storage::{CdrQuery, Reader};
+use switchroom::storage::Reader;
+use switchroom::storage::records::{Kind, Query};
 use switchroom_actors::device::messages::{GetCalls, GetExtensions};
 use switchroom_domain::id::DeviceId;
+use switchroom_domain::view::CdrView;
 use switchroom_domain::view::{CallView, ExtensionView};
 use switchroom_protocol::Dialect;
 use switchroom_test_support::{Service, eventually};
@@ -175,12 +177,14 @@ async fn the_loss_of_the_process_loses_no_answered_record() {
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
     let mut before = None;
     loop {
-        let page =
-            reader.cdrs(CdrQuery { before, limit: 1000, ..CdrQuery::default() }).await.expect("it reads");
-        let Some((last, _)) = page.last() else { break };
-        before = Some(*last);
+        let query = Query { before, limit: 1000, ..Query::default() };
+        let (page, next) = reader.records::<CdrView>(Kind::Cdr, query, None).await.expect("it reads");
         for (_, cdr) in page {
             *stored.entry(cdr.wire_id.to_string()).or_default() += 1;
+        }
+        before = next;
+        if before.is_none() {
+            break;
         }
     }
     let missing: Vec<_> = answered.keys().filter(|id| !stored.contains_key(*id)).collect();

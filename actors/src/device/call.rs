@@ -7,6 +7,7 @@ use switchroom_domain::id::{CallId, CommandId, DeviceId, LegId};
 use switchroom_domain::time::{Millis, Timestamp};
 use switchroom_domain::view::{Basis, CallState, CallView, Direction, LegKind};
 
+use super::conversation::Story;
 use crate::call_leg::LegState;
 use crate::entity::Phase;
 
@@ -65,6 +66,9 @@ pub struct Call {
     /// The command that made it, or that was last about it.
     #[serde(default)]
     pub command: Option<CommandId>,
+    /// What its conversation is made of, beside all this.
+    #[serde(default)]
+    pub story: Box<Story>,
 }
 
 impl Call {
@@ -92,6 +96,7 @@ impl Call {
             seen: Vec::new(),
             releases: Vec::new(),
             command: None,
+            story: Box::default(),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod binding;
 pub mod call;
 #[cfg(test)]
 mod cell_tests;
+pub mod conversation;
 pub mod messages;
 pub mod offline;
 pub mod plan;

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
+use switchroom_domain::conversation::Conversation;
 use switchroom_domain::event::{Event, EventData, EventKind};
 use switchroom_domain::fact::{CallFact, ExtensionStatus, Fact, Happening, OutsideParty, Party};
 use switchroom_domain::id::{CallId, CommandId, DeviceId, EventId, IdSeed, LegId, Minter, ReportId};
@@ -18,16 +19,19 @@ use switchroom_domain::view::{Basis, CallView, CdrView, LegKind};
 
 use super::binding::{self, Bound};
 use super::call::Call;
+use super::conversation;
 use super::plan::{Plan, Planner};
 use crate::call_leg::LegState;
 use crate::entity::{Deadline, Doubt, Draft, Entity, LegMove, Phase, Reply, Told};
 
 mod announce;
 mod commands;
+mod conversations;
 pub mod reconcile;
 mod records;
 
 use commands::Expected;
+use conversations::Orphan;
 
 /// How long an ended call is remembered, so that its records and late reports find it.
 const REMEMBER_ENDED: Millis = Millis::from_secs(30);
@@ -56,6 +60,10 @@ pub struct Effects {
     pub ended_calls: Vec<CallView>,
     /// Records to keep.
     pub cdrs: Vec<StoredCdr>,
+    /// Records that were kept before, and whose call is known now.
+    pub joined: Vec<StoredCdr>,
+    /// Conversations that are complete, or of which more is known now.
+    pub conversations: Vec<Conversation>,
     /// The report repeated a record that is known already.
     pub duplicate: bool,
     /// Commands whose call was found.
@@ -65,7 +73,7 @@ pub struct Effects {
 }
 
 /// A record with the fingerprint that tells a repeat.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredCdr {
     /// The record.
     pub cdr: CdrView,
@@ -88,6 +96,12 @@ pub struct CellState {
     now: Timestamp,
     calls: Vec<Call>,
     ended: VecDeque<Call>,
+    /// Calls of which nothing but records came.
+    #[serde(default)]
+    recorded: VecDeque<Call>,
+    /// Records that wait for their call.
+    #[serde(default)]
+    orphans: VecDeque<Orphan>,
     records: Vec<u64>,
     /// When extensions want to be woken.
     wakes: Vec<(Timestamp, Text)>,
@@ -122,7 +136,10 @@ struct Pending {
     round: Round,
     events: Vec<Event>,
     ended: Vec<CallId>,
+    ended_views: Vec<CallView>,
     cdrs: Vec<StoredCdr>,
+    joined: Vec<StoredCdr>,
+    conversations: Vec<Conversation>,
     duplicate: bool,
     /// Suspect legs that extensions named; each becomes a release of its own.
     suspects: Vec<(CallId, LegId)>,
@@ -189,6 +206,8 @@ impl CellState {
             now: Timestamp::default(),
             calls: Vec::new(),
             ended: VecDeque::new(),
+            recorded: VecDeque::new(),
+            orphans: VecDeque::new(),
             records: Vec::new(),
             wakes: Vec::new(),
             trunks: BTreeSet::new(),
@@ -251,7 +270,8 @@ impl CellState {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let releases = self.calls.iter().flat_map(|call| call.releases.iter().map(|release| release.at));
-        releases.chain(self.wakes.iter().map(|(at, _)| *at)).min()
+        let wakes = self.wakes.iter().map(|(at, _)| *at);
+        releases.chain(wakes).chain(self.next_conversation()).min()
     }
 
     /// Starts an input: a report of the device (with its id), or a timer or note of our own.
@@ -280,9 +300,11 @@ impl CellState {
                 .map(|call| call.view(&self.id, Timestamp::default()))
         };
         Effects {
-            ended_calls: pending.ended.iter().filter_map(view).collect(),
+            ended_calls: pending.ended.iter().filter_map(view).chain(pending.ended_views).collect(),
             events: pending.events,
             cdrs: pending.cdrs,
+            joined: pending.joined,
+            conversations: pending.conversations,
             duplicate: pending.duplicate,
             commands: pending.commands,
             booted: pending.booted,
@@ -383,6 +405,9 @@ impl CellState {
             self.pending.ended.push(id);
         }
         self.ended[i].saw(fact.happening, now);
+        self.ended[i].story.heard(fact, now);
+        let id = self.ended[i].id;
+        self.amend(id);
     }
 
     fn plan_for(&mut self, i: usize, fact: Box<CallFact>, is_new: bool) -> Vec<Ask> {
@@ -404,6 +429,7 @@ impl CellState {
         }
         let plan = planner.plan(&fact);
         call.saw(fact.happening, self.now);
+        call.story.heard(&fact, self.now);
         self.pending.ids = Some(ids);
         self.pending.call = Some(self.calls[i].id);
         self.pending.fact = Some(fact);
@@ -489,11 +515,13 @@ impl CellState {
         let answers = self.pending.fact.as_ref().is_some_and(|fact| {
             matches!(fact.happening, Happening::Answered | Happening::PeerAnswered | Happening::Mentioned)
         });
-        if call.answered_at.is_none() && talks >= 2 && answers {
+        let newly_answered = call.answered_at.is_none() && talks >= 2 && answers;
+        if newly_answered {
             call.answered_at = Some(now);
         }
         call.basis = rest.basis;
         call.evaluate();
+        conversation::follow(call, &rest.before, now, newly_answered);
         self.find_command(i);
         let asks = self.tell_of_call(i, &rest, left_queue);
         self.announce(i, &rest);
@@ -697,10 +725,13 @@ impl CellState {
     }
 
     fn bury(&mut self, i: usize) {
-        let call = self.calls.remove(i);
+        let mut call = self.calls.remove(i);
+        call.story.ended(self.now);
         self.pending.ended.push(call.id);
-        if self.ended.len() >= ENDED_KEPT {
-            self.ended.pop_front();
+        if self.ended.len() >= ENDED_KEPT
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.forget(oldest);
         }
         self.ended.push_back(call);
         self.pending.call = None;
@@ -710,8 +741,14 @@ impl CellState {
     fn forget_old(&mut self) {
         // They ended in this order.
         let expired = |call: &Call| call.ended_at.is_none_or(|at| self.now.since(at) > REMEMBER_ENDED);
-        while self.ended.front().is_some_and(expired) {
-            self.ended.pop_front();
+        let (ended, recorded) = (&self.ended, &self.recorded);
+        let (old, older) = (
+            ended.iter().take_while(|c| expired(c)).count(),
+            recorded.iter().take_while(|c| expired(c)).count(),
+        );
+        let gone: Vec<Call> = self.ended.drain(..old).chain(self.recorded.drain(..older)).collect();
+        for call in gone {
+            self.forget(call);
         }
     }
 
@@ -785,6 +822,9 @@ impl CellState {
         if let Some(w) = self.wakes.iter().position(|(at, _)| *at <= now) {
             let (_, number) = self.wakes.remove(w);
             return self.tell(Round::Entities, vec![(Entity::Extension(number), Told::DoubtExpired)]);
+        }
+        if self.complete() {
+            return Vec::new();
         }
         let due = self.calls.iter().find_map(|call| {
             call.releases.iter().find(|release| release.at <= now).map(|release| (call.id, release.clone()))

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::Text;
+use crate::conversation::Conversation;
 use crate::id::{CallId, CdrId, DeviceId, EventId, LegId, ReportId};
 use crate::time::Timestamp;
 use crate::view::{Basis, Direction};
@@ -192,6 +193,9 @@ pub struct EventData {
     pub cdr: Option<CdrId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportId>,
+    /// The whole of it, where the event completes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Box<Conversation>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]

@@ -120,6 +120,9 @@ pub struct CommandSent {
     pub visitor: Option<Text>,
     /// The outer that it is about.
     pub outer: Option<Text>,
+    /// It ends the call.
+    #[serde(default)]
+    pub ends_call: bool,
 }
 
 /// What became of a command.

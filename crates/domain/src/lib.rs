@@ -5,6 +5,7 @@
 //! stay strings as they came ([`Text`]), because leading zeros, hyphens and `+` mean something.
 
 pub mod command;
+pub mod conversation;
 pub mod event;
 pub mod fact;
 pub mod id;

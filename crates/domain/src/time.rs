@@ -36,6 +36,12 @@ impl Timestamp {
         Self(self.0.saturating_add(span.0))
     }
 
+    /// The time `span` earlier; stays at the beginning of time rather than overflow.
+    #[must_use]
+    pub const fn minus(self, span: Millis) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+
     /// How long after `earlier` this is; negative when it is before.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Millis {

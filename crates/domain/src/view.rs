@@ -24,6 +24,19 @@ pub enum Basis {
     Stale,
 }
 
+impl Basis {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Inferred => "inferred",
+            Self::Reconciled => "reconciled",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// The state of an extension.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -322,6 +335,12 @@ pub struct CdrView {
     /// OM route.
     #[schema(value_type = Option<String>)]
     pub route: Option<Text>,
+    /// Which way the call went, where the record tells.
+    #[serde(default)]
+    pub direction: Option<Direction>,
+    /// What came of it, by this record alone.
+    #[serde(default)]
+    pub outcome: Option<crate::conversation::Outcome>,
     /// Whose record it is.
     #[schema(value_type = String, example = "extension")]
     pub side: crate::fact::CdrSide,

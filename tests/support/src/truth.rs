@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use switchroom::app::Services;
-use switchroom::storage::CdrQuery;
+use switchroom::storage::records::{Kind, Query};
 use switchroom_actors::device::messages::{GetCalls, GetExtensions, GetGroups, GetTrunks};
 use switchroom_domain::id::DeviceId;
+use switchroom_domain::view::CdrView;
 use switchroom_domain::view::{CallState, CallView, ExtensionView, GroupView, TrunkView};
 use switchroom_protocol::Dialect;
 use switchroom_simulator::{CallTruth, DeviceTruth, Truth};
@@ -275,12 +276,15 @@ pub async fn compare_cdrs(
     let mut stored: HashMap<(String, String), usize> = HashMap::new();
     let mut before = None;
     loop {
-        let page = services.reader.cdrs(CdrQuery { before, limit: 1000, ..CdrQuery::default() }).await?;
-        let Some((last, _)) = page.last() else { break };
-        before = Some(*last);
+        let query = Query { before, limit: 1000, ..Query::default() };
+        let (page, next) = services.reader.records::<CdrView>(Kind::Cdr, query, None).await?;
+        before = next;
         // A ZYCOO's record of a menu goes beside the record of its call, under the same id.
         for (_, cdr) in page.into_iter().filter(|(_, cdr)| cdr.kind != "ivr") {
             *stored.entry((cdr.device.to_string(), cdr.wire_id.to_string())).or_default() += 1;
+        }
+        if before.is_none() {
+            break;
         }
     }
     let (mut missing, mut surplus) = (Vec::new(), Vec::new());

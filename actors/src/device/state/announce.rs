@@ -155,6 +155,11 @@ impl CellState {
         let moves = &mut self.pending.queue_moves;
         let Some(i) = moves.iter().position(|of| of.queue == *queue) else { return };
         let QueueMove { queue, left, count, call, from, group: told } = moves.remove(i);
+        if let Some(call) = self.calls.iter_mut().chain(&mut self.ended).find(|of| of.id == call) {
+            let named =
+                group.or(told).map_or_else(|| queue.clone(), |group| compact_str::format_compact!("{group}"));
+            call.story.queued(named, waited.filter(|_| left.is_some()));
+        }
         let (kind, basis) = match left {
             Some(_) => (EventKind::QueueLeft, Basis::Inferred),
             None => (EventKind::QueueEntered, Basis::Observed),

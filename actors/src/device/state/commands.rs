@@ -39,6 +39,9 @@ impl CellState {
         }
         if let Some(call) = self.calls.iter_mut().rev().find(|call| is_about(call, &sent)) {
             call.command = Some(sent.command);
+            if sent.ends_call {
+                call.story.cleared();
+            }
             self.pending.commands.push((sent.command, call.id));
         }
     }

@@ -1,6 +1,7 @@
 //! Records: each is kept once, joins its call, and ends a part of it whose end was not reported.
 
 use switchroom_domain::Text;
+use switchroom_domain::conversation::Outcome;
 use switchroom_domain::event::{EventData, EventKind};
 use switchroom_domain::fact::{CdrFact, CdrSide};
 use switchroom_domain::id::{CallId, CdrId};
@@ -23,6 +24,9 @@ impl CellState {
         self.records.push(fingerprint);
         let call = self.call_of(&cdr);
         let id = CdrId(self.mint());
+        if let Some(call) = call {
+            self.record_for(call, id, &cdr);
+        }
         let data = EventData {
             cdr: Some(id),
             call,
@@ -46,22 +50,28 @@ impl CellState {
         let view = CdrView {
             id,
             device: self.id.clone(),
-            wire_id: cdr.wire_id,
+            wire_id: cdr.wire_id.clone(),
             call,
-            kind: cdr.kind,
-            route: cdr.route,
+            kind: cdr.kind.clone(),
+            route: cdr.route.clone(),
+            direction: cdr.direction,
+            outcome: outcome(&cdr),
             side,
-            from: cdr.from,
-            to: cdr.to,
-            trunk: cdr.trunk,
+            from: cdr.from.clone(),
+            to: cdr.to.clone(),
+            trunk: cdr.trunk.clone(),
             started_at: cdr.started_at,
             ended_at: cdr.ended_at,
             duration: cdr.duration,
-            recording: cdr.recording,
+            recording: cdr.recording.clone(),
             received_at: self.now,
             extra,
         };
-        self.pending.cdrs.push(StoredCdr { cdr: view, fingerprint });
+        let stored = StoredCdr { cdr: view, fingerprint };
+        if call.is_none() {
+            self.wait_for_call(cdr, stored.clone());
+        }
+        self.pending.cdrs.push(stored);
         self.record_closes(call, closes, number);
         match trunk {
             Some(trunk) if self.trunks.insert(trunk.clone()) => {
@@ -91,7 +101,8 @@ impl CellState {
 
     /// The call that a record is of: live or ended a while ago, by wire id and numbers.
     pub(super) fn call_of(&self, cdr: &CdrFact) -> Option<CallId> {
-        let calls = || self.calls.iter().rev().chain(self.ended.iter().rev());
+        let calls =
+            || self.calls.iter().rev().chain(self.ended.iter().rev()).chain(self.recorded.iter().rev());
         let has = |call: &Call, kind: LegKind, id: &Text, number: Option<&Text>| {
             call.legs.iter().any(|leg| {
                 leg.kind == kind
@@ -133,6 +144,22 @@ impl CellState {
             Some(Direction::Internal) => cdr.from.clone(),
             _ => None,
         }
+    }
+}
+
+/// What came of it, by the record's own word, or by whether anybody talked.
+fn outcome(cdr: &CdrFact) -> Option<Outcome> {
+    let word = cdr
+        .extra
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("status") || name.eq_ignore_ascii_case("disposition"));
+    let is = |known: &str| word.is_some_and(|(_, word)| word.eq_ignore_ascii_case(known));
+    if is("BUSY") {
+        Some(Outcome::Busy)
+    } else if is("FAILED") || is("CONGESTION") {
+        Some(Outcome::Failed)
+    } else {
+        cdr.duration.map(|seconds| if seconds > 0 { Outcome::Answered } else { Outcome::NoAnswer })
     }
 }
 

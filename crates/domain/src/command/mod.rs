@@ -353,7 +353,11 @@ impl Command {
                     named.push(to);
                 }
             }
-            Self::Clear { party } | Self::Announce { party, .. } => named.push(party),
+            Self::Clear { party } => {
+                sent.ends_call = true;
+                named.push(party);
+            }
+            Self::Announce { party, .. } => named.push(party),
             Self::Queue { visitor, .. } | Self::Accept { visitor } => sent.visitor = Some(visitor.clone()),
             Self::Hold { extension }
             | Self::Unhold { extension }

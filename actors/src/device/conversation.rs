@@ -1,0 +1,342 @@
+//! What a call's conversation is made of: what its events tell that its legs forget, and its records. Pure.
+
+use serde::{Deserialize, Serialize};
+use switchroom_domain::Text;
+use switchroom_domain::conversation::{
+    Confidence, Conversation, Outcome, RecordingRef, Transfer, TransferKind,
+};
+use switchroom_domain::fact::{CallFact, CdrFact, CdrSide, Happening, Party};
+use switchroom_domain::id::{CdrId, DeviceId, LegId};
+use switchroom_domain::reply::Failure;
+use switchroom_domain::time::{Millis, Timestamp};
+use switchroom_domain::view::{Basis, Direction, LegKind};
+
+use super::call::Call;
+use crate::call_leg::LegState;
+use crate::entity::Phase;
+
+/// How long after the end of a call, or its last record, it is waited for more of them.
+const SETTLES: Millis = Millis::from_secs(3);
+/// Keys, menus, transfers and records of one call beyond this are not kept.
+const MOST: usize = 64;
+/// A record's times have no milliseconds.
+const COARSE: Millis = Millis(1500);
+
+/// What is kept of a call for its conversation; see the module.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Story {
+    answered_by: Option<Text>,
+    queue: Option<Text>,
+    queued: Option<Millis>,
+    menus: Vec<Text>,
+    digits: Vec<Text>,
+    score: Option<Text>,
+    transfers: Vec<Transfer>,
+    /// The code of a failure.
+    failure: Option<Option<u32>>,
+    /// It asked to come in, and was ended by a command before it did.
+    rejected: bool,
+    records: Vec<Part>,
+    /// When it is taken to be complete.
+    due: Option<Timestamp>,
+    told: bool,
+}
+
+/// A record, as far as it tells of the conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Part {
+    id: CdrId,
+    received_at: Timestamp,
+    kind: Text,
+    route: Option<Text>,
+    side: CdrSide,
+    direction: Option<Direction>,
+    from: Option<Text>,
+    to: Option<Text>,
+    trunk: Option<Text>,
+    span: Option<Millis>,
+    duration: Option<u32>,
+    recording: Option<Text>,
+    status: Option<Text>,
+}
+
+impl Part {
+    fn new(id: CdrId, at: Timestamp, cdr: &CdrFact) -> Self {
+        let span = cdr.started_at.zip(cdr.ended_at).map(|(from, to)| Millis(to.since(from).0.max(0)));
+        let named = |name: &str| cdr.extra.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let status = named("status").or_else(|| named("disposition")).map(|(_, word)| word.clone());
+        Self {
+            id,
+            received_at: at,
+            kind: cdr.kind.clone(),
+            route: cdr.route.clone(),
+            side: cdr.side,
+            direction: cdr.direction,
+            from: cdr.from.clone(),
+            to: cdr.to.clone(),
+            trunk: cdr.trunk.clone(),
+            span,
+            duration: cdr.duration,
+            recording: cdr.recording.clone().filter(|file| !file.is_empty()),
+            status,
+        }
+    }
+
+    /// How long somebody talked, by this record: a trunk's counts its menu and queue too, and a menu is nobody.
+    fn talked(&self) -> Option<u32> {
+        let of_person = self.side == CdrSide::Extension && !self.kind.eq_ignore_ascii_case("ivr");
+        self.duration.filter(|seconds| of_person && *seconds > 0)
+    }
+
+    /// Whose talk its recording is.
+    fn of(&self) -> Option<Text> {
+        match (self.side, self.direction) {
+            (CdrSide::Trunk, _) => self.trunk.clone(),
+            (CdrSide::Extension, Some(Direction::Inbound)) => self.to.clone(),
+            (CdrSide::Extension, _) => self.from.clone(),
+        }
+    }
+
+    fn is_status(&self, word: &str) -> bool {
+        self.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case(word))
+    }
+}
+
+fn push<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if list.len() < MOST {
+        list.push(item);
+    }
+}
+
+impl Story {
+    /// A report about the call was taken in.
+    pub fn heard(&mut self, fact: &CallFact, now: Timestamp) {
+        let extension = fact.parties.iter().find_map(|party| match party {
+            Party::Extension { number, .. } => Some(number.clone()),
+            _ => None,
+        });
+        match fact.happening {
+            Happening::Digits => self.digits.extend(fact.digits.clone().filter(|_| self.digits.len() < MOST)),
+            Happening::Surveyed => self.score.clone_from(&fact.digits),
+            Happening::Failed => self.failure = Some(fact.code),
+            Happening::Diverted => {
+                let is_news = self.transfers.last().is_none_or(|last| last.by != extension);
+                if is_news {
+                    let kind = TransferKind::Diverted;
+                    push(&mut self.transfers, Transfer { at: now, kind, by: extension, to: None });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// It left a queue after waiting so long, or entered one.
+    pub fn queued(&mut self, queue: Text, waited: Option<Millis>) {
+        self.queue = Some(queue);
+        if let Some(waited) = waited {
+            self.queued = Some(Millis(self.queued.map_or(0, |before| before.0) + waited.0));
+        }
+    }
+
+    /// A command ends it.
+    pub fn cleared(&mut self) {
+        self.rejected = true;
+    }
+
+    /// It is over: what is still to come of it comes soon.
+    pub fn ended(&mut self, now: Timestamp) {
+        self.due = Some(now + SETTLES);
+    }
+
+    /// A record of it came; true if its conversation has been told before.
+    pub fn recorded(&mut self, id: CdrId, now: Timestamp, cdr: &CdrFact) -> bool {
+        push(&mut self.records, Part::new(id, now, cdr));
+        if self.due.is_some() {
+            self.due = Some(now + SETTLES);
+        }
+        self.told
+    }
+
+    /// When the conversation is complete; none before the call's end, and once it was told.
+    #[must_use]
+    pub const fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    /// It is told now; was it before?
+    pub fn tell(&mut self) -> bool {
+        self.due = None;
+        std::mem::replace(&mut self.told, true)
+    }
+
+    /// Was it told?
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        self.told
+    }
+}
+
+/// Notes in the call's story what its legs did: `before` are their phases before this report.
+pub fn follow(call: &mut Call, before: &[(LegId, Phase)], now: Timestamp, newly_answered: bool) {
+    let mut story = std::mem::take(&mut *call.story);
+    if newly_answered && story.answered_by.is_none() {
+        story.answered_by = called(call).and_then(|leg| leg.number.clone());
+    }
+    let is_over = call.is_over();
+    for leg in &call.legs {
+        let was = before.iter().find(|(id, _)| *id == leg.id).map(|(_, phase)| *phase);
+        if leg.kind == LegKind::Menu {
+            if let (None, Some(menu)) = (was, &leg.number) {
+                push(&mut story.menus, menu.clone());
+            }
+            continue;
+        }
+        let talked = matches!(was, Some(Phase::Talking | Phase::Held));
+        let leaves = talked && !leg.phase.is_live() && leg.kind == LegKind::Extension;
+        if leaves && !is_over && call.answered_at.is_some() && call.caller != Some(leg.id) {
+            let transfer =
+                Transfer { at: now, kind: TransferKind::Transferred, by: leg.number.clone(), to: None };
+            push(&mut story.transfers, transfer);
+        }
+        let joins = was.is_none_or(|phase| !phase.is_live()) && leg.phase.is_live();
+        if joins && matches!(leg.kind, LegKind::Extension | LegKind::Outer) {
+            join(&mut story, leg);
+        }
+    }
+    *call.story = story;
+}
+
+/// Somebody is called: if the call was passed on, it is to them.
+fn join(story: &mut Story, leg: &LegState) {
+    if let Some(last) = story.transfers.last_mut()
+        && last.by != leg.number
+        && last.to.is_none()
+    {
+        last.to.clone_from(&leg.number);
+    }
+}
+
+/// Who is called in it, and talks.
+fn called(call: &Call) -> Option<&LegState> {
+    let talks = |leg: &&LegState| matches!(leg.phase, Phase::Talking | Phase::Held);
+    let of = |kind| call.live_legs().filter(move |leg| leg.kind == kind).filter(talks);
+    match call.direction {
+        Direction::Inbound => of(LegKind::Extension).next().or_else(|| of(LegKind::Outer).last()),
+        Direction::Outbound | Direction::Callback => of(LegKind::Outer).last(),
+        Direction::Internal => {
+            let caller = call.caller.or_else(|| call.first(LegKind::Extension).map(|leg| leg.id));
+            of(LegKind::Extension).find(|leg| Some(leg.id) != caller).or_else(|| of(LegKind::Outer).last())
+        }
+    }
+}
+
+/// The conversation of a call that is over.
+#[must_use]
+pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
+    let story = &call.story;
+    let records = &story.records;
+    let mut ended_at = call.ended_at.unwrap_or(call.heard_at);
+    // An end that no report told was noticed late; the last record came when it was over.
+    let last = records.iter().map(|part| part.received_at).max();
+    if let Some(last) = last.filter(|last| call.basis == Basis::Inferred && *last > call.started_at) {
+        ended_at = ended_at.min(last);
+    }
+    let began = |part: &Part| part.span.map(|span| part.received_at.minus(span));
+    // Its first reports may be lost: a record spans what it is of.
+    let earliest = records.iter().filter_map(began).min();
+    let started_at = match earliest {
+        Some(earliest) if earliest.plus(COARSE) < call.started_at => earliest,
+        _ => call.started_at,
+    };
+    let talk = records.iter().filter_map(|part| Some((part, part.talked()?))).collect::<Vec<_>>();
+    let both_answered = call.direction != Direction::Callback || talk.len() >= 2;
+    let by_record = talk.first().filter(|_| call.answered_at.is_none() && both_answered);
+    let answered_at = call.answered_at.or_else(|| {
+        by_record.map(|(part, seconds)| part.received_at.minus(Millis::from_secs((*seconds).into())))
+    });
+    let answered_by = story.answered_by.clone().or_else(|| {
+        let (part, _) = by_record?;
+        match part.direction.unwrap_or(call.direction) {
+            Direction::Inbound | Direction::Outbound | Direction::Internal => part.to.clone(),
+            Direction::Callback => call.to().or_else(|| part.to.clone()),
+        }
+    });
+    let direction = if call.legs.is_empty() {
+        records.iter().find_map(|part| part.direction).unwrap_or(call.direction)
+    } else {
+        call.direction
+    };
+    let of_records = |pick: fn(&Part) -> &Option<Text>| {
+        let extension_first = records.iter().filter(|part| part.side == CdrSide::Extension).chain(records);
+        extension_first.filter_map(|part| pick(part).clone()).find(|text| !text.is_empty())
+    };
+    let outcome = outcome(call, answered_at.is_some(), direction);
+    let analog =
+        |part: &Part| part.direction == Some(Direction::Outbound) && part.route.as_deref() == Some("XO");
+    let assumed = outcome == Outcome::Answered
+        && matches!(direction, Direction::Outbound | Direction::Callback)
+        && records.iter().any(analog);
+    let complete = !records.is_empty() && !call.legs.is_empty() && by_record.is_none();
+    let mut recordings: Vec<RecordingRef> = Vec::new();
+    for part in records {
+        if let Some(file) = &part.recording
+            && !recordings.iter().any(|known| known.file == *file)
+        {
+            recordings.push(RecordingRef { id: part.id, file: file.clone(), of: part.of() });
+        }
+    }
+    Conversation {
+        id: call.id,
+        device: device.clone(),
+        direction,
+        from: call.from().or_else(|| of_records(|part| &part.from)),
+        to: call.to().or_else(|| of_records(|part| &part.to)),
+        answered_by,
+        trunk: call.trunk.clone().or_else(|| of_records(|part| &part.trunk)),
+        started_at,
+        answered_at,
+        ended_at,
+        ring_seconds: call.rang_at.map(|at| seconds(at, answered_at.unwrap_or(ended_at))),
+        queue_seconds: story.queued.map(Millis::seconds),
+        talk_seconds: answered_at.map(|at| seconds(at, ended_at)),
+        outcome,
+        confidence: if assumed { Confidence::Assumed } else { Confidence::Certain },
+        basis: if complete || call.basis != Basis::Observed { call.basis } else { Basis::Inferred },
+        queue: story.queue.clone(),
+        menus: story.menus.clone(),
+        digits: story.digits.clone(),
+        score: story.score.clone(),
+        transfers: story.transfers.iter().filter(|transfer| transfer.to.is_some()).cloned().collect(),
+        recordings,
+        cdrs: records.iter().map(|part| part.id).collect(),
+    }
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    Millis(to.since(from).0.max(0)).seconds()
+}
+
+fn outcome(call: &Call, answered: bool, direction: Direction) -> Outcome {
+    let story = &call.story;
+    if answered {
+        return Outcome::Answered;
+    }
+    let is = |word: &str| story.records.iter().any(|part| part.is_status(word));
+    let code = story.failure.map(|code| code.and_then(Failure::from_code));
+    if matches!(code, Some(Some(Failure::Busy | Failure::OtherCall))) || is("BUSY") {
+        return Outcome::Busy;
+    }
+    if code.is_some() || is("FAILED") || is("CONGESTION") {
+        return Outcome::Failed;
+    }
+    let rang = call.rang_at.is_some() || is("NO ANSWER");
+    if direction != Direction::Inbound {
+        return Outcome::NoAnswer;
+    }
+    let waited = story.queue.is_some() || !story.menus.is_empty();
+    if story.rejected && !rang && !waited {
+        return Outcome::Rejected;
+    }
+    if story.queue.is_some() || !rang { Outcome::Abandoned } else { Outcome::NoAnswer }
+}

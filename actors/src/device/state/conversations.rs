@@ -1,0 +1,190 @@
+//! Conversations: told once for each call, a moment after its end and its last record.
+//!
+//! A record that names no call that is known waits for that moment too: its call's reports may have been overtaken by
+//! it. If none came it is all that is left of the call, which then gets a conversation from its records alone.
+
+use serde::{Deserialize, Serialize};
+use switchroom_domain::Text;
+use switchroom_domain::conversation::Conversation;
+use switchroom_domain::event::{EventData, EventKind};
+use switchroom_domain::fact::CdrFact;
+use switchroom_domain::id::{CallId, CdrId, LegId};
+use switchroom_domain::time::{Millis, Timestamp};
+use switchroom_domain::view::{Basis, CallState, Direction, LegKind};
+
+use super::{CellState, StoredCdr};
+use crate::call_leg::LegState;
+use crate::device::call::Call;
+use crate::device::conversation::conversation;
+use crate::entity::Phase;
+
+/// How long a record waits for its call.
+const WAITS: Millis = Millis::from_secs(3);
+/// How many records wait, and how many calls are known by records alone, at most.
+const KEPT: usize = 128;
+
+/// A record whose call is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Orphan {
+    cdr: CdrFact,
+    stored: StoredCdr,
+    due: Timestamp,
+}
+
+impl CellState {
+    /// When a conversation is complete next.
+    pub(super) fn next_conversation(&self) -> Option<Timestamp> {
+        let calls = self.ended.iter().chain(&self.recorded).filter_map(|call| call.story.due());
+        calls.chain(self.orphans.front().map(|orphan| orphan.due)).min()
+    }
+
+    /// Tells the conversations that are complete by now. True if there were any.
+    pub(super) fn complete(&mut self) -> bool {
+        let now = self.now;
+        let mut any = false;
+        while self.orphans.front().is_some_and(|orphan| orphan.due <= now) {
+            any = true;
+            self.adopt_front();
+        }
+        let is_due = |call: &&mut Call| call.story.due().is_some_and(|due| due <= now);
+        let due: Vec<&mut Call> = self.ended.iter_mut().chain(&mut self.recorded).filter(is_due).collect();
+        let mut told = Vec::new();
+        for call in due {
+            let is_news = !call.story.tell();
+            told.push((conversation(call, &self.id), is_news));
+        }
+        any |= !told.is_empty();
+        for (conversation, is_news) in told {
+            self.tell_conversation(conversation, is_news);
+        }
+        any
+    }
+
+    fn tell_conversation(&mut self, conversation: Conversation, is_news: bool) {
+        if is_news {
+            let is_extension = matches!(conversation.direction, Direction::Inbound | Direction::Internal);
+            let data = EventData {
+                basis: conversation.basis,
+                call: Some(conversation.id),
+                direction: Some(conversation.direction),
+                from: conversation.from.clone(),
+                to: conversation.to.clone(),
+                trunk: conversation.trunk.clone(),
+                extension: conversation.answered_by.clone().filter(|_| is_extension),
+                outcome: Some(Text::const_new(conversation.outcome.as_str())),
+                wait_seconds: conversation.queue_seconds,
+                talk_seconds: conversation.talk_seconds,
+                conversation: Some(Box::new(conversation.clone())),
+                ..EventData::default()
+            };
+            let subject = compact_str::format_compact!("conversations/{}", conversation.id);
+            self.emit(EventKind::ConversationCompleted, subject, data);
+        }
+        self.pending.conversations.push(conversation);
+    }
+
+    /// A call leaves memory: if its conversation was not told, it is now.
+    pub(super) fn forget(&mut self, mut call: Call) {
+        if call.story.due().is_some() {
+            let is_news = !call.story.tell();
+            self.tell_conversation(conversation(&call, &self.id), is_news);
+        }
+    }
+
+    /// Something was learned of a call whose conversation was told: it is kept anew.
+    pub(super) fn amend(&mut self, id: CallId) {
+        let told = self.ended.iter().chain(&self.recorded).find(|call| call.id == id && call.story.is_told());
+        if let Some(call) = told {
+            self.pending.conversations.push(conversation(call, &self.id));
+        }
+    }
+
+    /// The record is part of this call's conversation.
+    pub(super) fn record_for(&mut self, call: CallId, id: CdrId, cdr: &CdrFact) {
+        let now = self.now;
+        let calls = self.calls.iter_mut().chain(&mut self.ended).chain(&mut self.recorded);
+        let Some(call) = calls.into_iter().find(|of| of.id == call) else { return };
+        if call.story.recorded(id, now, cdr) {
+            let id = call.id;
+            self.amend(id);
+        }
+    }
+
+    /// The record's call is not known, or not yet.
+    pub(super) fn wait_for_call(&mut self, cdr: CdrFact, stored: StoredCdr) {
+        if self.orphans.len() >= KEPT {
+            self.adopt_front();
+        }
+        self.orphans.push_back(Orphan { cdr, stored, due: self.now + WAITS });
+    }
+
+    /// The record that has waited longest joins its call, or stands for it.
+    fn adopt_front(&mut self) {
+        let Some(Orphan { cdr, mut stored, .. }) = self.orphans.pop_front() else { return };
+        let call = match self.call_of(&cdr) {
+            Some(call) => call,
+            None => self.call_of_record(&cdr, stored.cdr.received_at),
+        };
+        let id = stored.cdr.id;
+        stored.cdr.call = Some(call);
+        self.pending.joined.push(stored);
+        self.record_for(call, id, &cdr);
+    }
+
+    /// A call of which nothing but this record is known.
+    fn call_of_record(&mut self, cdr: &CdrFact, ended_at: Timestamp) -> CallId {
+        let id = CallId(self.mint());
+        let span = cdr.started_at.zip(cdr.ended_at).map_or(0, |(from, to)| to.since(from).0.max(0));
+        let mut call = Call::new(id, ended_at.minus(Millis(span)));
+        call.direction = cdr.direction.unwrap_or_else(|| direction(cdr));
+        call.key.clone_from(&cdr.callid);
+        call.trunk = cdr.trunk.clone().filter(|trunk| !trunk.is_empty());
+        call.basis = Basis::Inferred;
+        let (first, second) = match call.direction {
+            Direction::Inbound => (LegKind::Visitor, LegKind::Extension),
+            Direction::Outbound => (LegKind::Extension, LegKind::Outer),
+            Direction::Internal => (LegKind::Extension, LegKind::Extension),
+            Direction::Callback => (LegKind::Outer, LegKind::Outer),
+        };
+        for (kind, number) in [(first, &cdr.from), (second, &cdr.to)] {
+            let number = number.clone().filter(|number| !number.is_empty());
+            let is_trunk = number.is_some() && number == cdr.trunk;
+            if number.is_none() || (is_trunk && kind == LegKind::Extension) {
+                continue;
+            }
+            let mut leg = LegState::new(LegId(self.mint()), kind, ended_at);
+            leg.number = number;
+            leg.phase = Phase::Gone;
+            leg.basis = Basis::Inferred;
+            leg.wire_id = match kind {
+                LegKind::Visitor => cdr.visitor.clone(),
+                LegKind::Outer => cdr.outer.clone(),
+                LegKind::Extension | LegKind::Menu => None,
+            };
+            call.legs.push(leg);
+        }
+        call.state = CallState::Ended;
+        call.ended_at = Some(ended_at);
+        call.end_reason = Some(Text::const_new("record"));
+        call.story.ended(self.now);
+        self.pending.ended_views.push(call.view(&self.id, Timestamp::default()));
+        if self.recorded.len() >= KEPT
+            && let Some(oldest) = self.recorded.pop_front()
+        {
+            self.forget(oldest);
+        }
+        self.recorded.push_back(call);
+        id
+    }
+}
+
+/// Which way a call went whose record does not say so.
+fn direction(cdr: &CdrFact) -> Direction {
+    if cdr.visitor.is_some() {
+        Direction::Inbound
+    } else if cdr.outer.is_some() {
+        Direction::Outbound
+    } else {
+        Direction::Internal
+    }
+}
