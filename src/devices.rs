@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use crate::ingress::proof::ProofState;
 use crate::link::http::Address;
 use crate::link::tls::Tls;
+use crate::link::yeastar::{Login, LoginNews};
 
 /// The name under which a dialect is logged.
 #[must_use]
@@ -309,6 +310,8 @@ pub struct Device {
     pub proof: Arc<Mutex<ProofState>>,
     /// What it told of itself when it was asked; kept over changes of its settings.
     pub info: Arc<Mutex<DeviceFacts>>,
+    /// What is heard of the login to it, if it is logged in to; kept over changes of its settings.
+    pub login: LoginNews,
     /// Held while it is given back what it forgot; kept over changes of its settings.
     pub restoring: Arc<tokio::sync::Mutex<()>>,
     /// Whether it stands in the configuration file, which then has the last word.
@@ -327,9 +330,17 @@ impl Device {
             handle,
             proof: Arc::default(),
             info: Arc::default(),
+            login: Arc::default(),
             restoring: Arc::default(),
             from_file: false,
         }
+    }
+
+    /// How it stands with the login to it; none if it is not logged in to.
+    #[must_use]
+    pub fn login(&self) -> Option<Login> {
+        let news = self.login.lock().unwrap_or_else(PoisonError::into_inner);
+        news.as_ref().map(|news| news.borrow().clone())
     }
 
     /// The clock's learned offset in seconds: positive when the device's clock is ahead.

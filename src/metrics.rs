@@ -46,6 +46,8 @@ pub struct Metrics {
     device_up: GaugeVec,
     /// `switchroom_device_last_report_timestamp_seconds{device}`.
     device_last_report: GaugeVec,
+    /// `switchroom_device_logged_in{device}`: 1 while a device that wants a login reports here, else 0.
+    logged_in: IntGaugeVec,
     /// `switchroom_actor_restarts_total{actor}`: actors that died and were rebuilt.
     restarts: IntCounterVec,
     /// `switchroom_mailbox_depth{actor}`: messages that wait before an actor, where that can be seen.
@@ -150,6 +152,14 @@ impl Metrics {
                         "switchroom_device_last_report_timestamp_seconds",
                         "When a device's last report came."
                     ),
+                    &["device"]
+                )
+            ),
+            logged_in: build!(
+                registry,
+                gauge(
+                    "switchroom_device_logged_in",
+                    "Whether a device that wants a login is logged in to.",
                     &["device"]
                 )
             ),
@@ -416,12 +426,22 @@ impl Metrics {
         }
     }
 
+    /// Whether a device is logged in to, none if it is not meant to be; called at the scrape.
+    pub fn login(&self, device: &str, is_logged_in: Option<bool>) {
+        match is_logged_in {
+            Some(yes) if self.per_device => self.logged_in.with_label_values(&[device]).set(yes.into()),
+            // Absent with all devices that are not.
+            _ => drop(self.logged_in.remove_label_values(&[device])),
+        }
+    }
+
     /// A device was removed: its series end.
     pub fn forget_device(&self, device: &str) {
         // Absent when it was never heard of.
         let _ = self.device_up.remove_label_values(&[device]);
         let _ = self.device_last_report.remove_label_values(&[device]);
         let _ = self.command_depth.remove_label_values(&[device]);
+        let _ = self.logged_in.remove_label_values(&[device]);
     }
 
     /// Are there series by device?
@@ -574,6 +594,25 @@ mod tests {
         ] {
             assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_login_has_a_series_by_device_while_there_is_one() {
+        let series = |metrics: &Metrics| {
+            let text = metrics.scrape(&Census::default()).expect("it encodes");
+            text.lines().find(|line| line.starts_with("switchroom_device_logged_in")).map(str::to_owned)
+        };
+        let metrics = Metrics::new(true).expect("no two metrics of one name");
+        metrics.login("office", Some(true));
+        assert_eq!(series(&metrics).as_deref(), Some("switchroom_device_logged_in{device=\"office\"} 1"));
+        metrics.login("office", None);
+        assert_eq!(series(&metrics), None);
+        metrics.login("office", Some(false));
+        metrics.forget_device("office");
+        assert_eq!(series(&metrics), None);
+        let metrics = Metrics::new(false).expect("no two metrics of one name");
+        metrics.login("office", Some(true));
+        assert_eq!(series(&metrics), None, "not by device");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::devices::{
     Connection, Device, DeviceSecrets, DeviceSettings, Proof, ProofKind, Unadopted, natural,
 };
 use crate::link::tls::Tls;
+use crate::link::yeastar::Login;
 
 /// Whether a device is heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -84,6 +85,9 @@ pub(super) struct DeviceView {
     last_report_at: Option<Timestamp>,
     /// By how many seconds its clock is ahead, where that was learned.
     clock_offset: Option<i64>,
+    /// How it stands with the login to it; only with those that are logged in to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<Login>,
     /// How it proves its reports.
     proof: Proof,
     /// Whether it stands in the configuration file, which then has the last word.
@@ -124,6 +128,7 @@ impl DeviceView {
             firmware: facts.firmware,
             last_report_at,
             clock_offset: device.clock_offset(),
+            login: device.login(),
             proof: settings.proof,
             from_file: device.from_file,
         }

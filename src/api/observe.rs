@@ -15,6 +15,7 @@ use super::auth::Caller;
 use super::error::{Problem, ProblemBody};
 use super::view::{ask, ask_all, device};
 use crate::devices::Device;
+use crate::link::yeastar::LoginState;
 
 /// The Prometheus text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -47,6 +48,8 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
     }
     for device in state.services.registry.all() {
         metrics.command_depth(device.settings.id.as_str(), device.handle.commands_waiting());
+        let login = device.login().map(|login| login.state == LoginState::LoggedIn);
+        metrics.login(device.settings.id.as_str(), login);
     }
     let census = &state.services.census;
     let devices = state.services.registry.all();

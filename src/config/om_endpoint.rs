@@ -37,6 +37,8 @@ pub struct OmClient {
     pub password: Option<String>,
     /// How many seconds a signature counts; 0 for ever.
     pub max_age: u32,
+    /// It may also read and write system parameters, as an admin may by the REST interface.
+    pub parameters: bool,
 }
 
 impl fmt::Debug for OmClient {
@@ -63,6 +65,8 @@ struct Written {
     password: Option<String>,
     #[serde(default)]
     max_age: u32,
+    #[serde(default)]
+    parameters: bool,
 }
 
 impl TryFrom<toml::Value> for OmClient {
@@ -84,12 +88,12 @@ impl TryFrom<toml::Value> for OmClient {
                 );
             }
         };
-        let Written { name, device, devices, addresses, password, max_age } = written;
+        let Written { name, device, devices, addresses, password, max_age, parameters } = written;
         let devices: Vec<DeviceId> = device.into_iter().chain(devices).collect();
         if devices.is_empty() {
             return Err("a client names its `device`, or several as `devices`".to_owned());
         }
-        Ok(Self { name, devices, addresses, password, max_age })
+        Ok(Self { name, devices, addresses, password, max_age, parameters })
     }
 }
 
@@ -109,6 +113,12 @@ impl OmEndpointConfig {
                     );
                 }
                 Some(password) if password.is_empty() => return wrong("has an empty password"),
+                Some(_) if client.parameters => {
+                    return wrong(
+                        "signs, and may not have `parameters`: their URLs have no room for a signature; list its address \
+                         as another client, without a password",
+                    );
+                }
                 None if client.max_age > 0 => {
                     return wrong("has a `max_age`, which only counts with a `password`");
                 }
@@ -220,11 +230,13 @@ mod tests {
             [clients]
             "10.0.0.5" = "hotel-1"
             "10.1.0.0/16" = { devices = ["hotel-1", "hotel-2"], name = "CRM" }
+            "10.2.0.7" = { device = "hotel-1", parameters = true }
             pms = { device = "hotel-2", password = "secret", max_age = 300 }
         "#;
         let config = config(text).expect("it can be used");
         assert_eq!(config.clients["10.0.0.5"].devices[0].as_str(), "hotel-1");
         assert_eq!(config.clients["10.1.0.0/16"].devices.len(), 2);
+        assert!(config.clients["10.2.0.7"].parameters && !config.clients["10.0.0.5"].parameters);
         assert!(!format!("{config:?}").contains("secret"));
         let again: OmEndpointConfig =
             toml::from_str(&toml::to_string_pretty(&config).expect("it prints")).expect("it is read again");
@@ -240,6 +252,7 @@ mod tests {
             ("clients = { \"10.0.0.1\" = {} }", "device"),
             ("clients = { \"10.0.0.1\" = 5 }", "table"),
             ("clients = { \"10.0.0.1\" = { device = \"a\", max_age = 5 } }", "max_age"),
+            ("clients = { crm = { device = \"a\", password = \"x\", parameters = true } }", "parameters"),
             ("clients = { \"10.0.0.0/33\" = \"a\" }", "no range"),
             ("origins = [\"crm.example\"]", "origin"),
         ] {

@@ -54,6 +54,13 @@ impl Head {
         target.split(['?', '#']).next().unwrap_or_default()
     }
 
+    /// What follows the `?` of the target; empty when nothing does.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        let target = self.target.split('#').next().unwrap_or_default();
+        target.split_once('?').map_or("", |(_, query)| query)
+    }
+
     /// The first segment of the path; empty when there is none.
     #[must_use]
     pub fn first_segment(&self) -> &str {

@@ -5,19 +5,22 @@
 mod state;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{AbortHandle, abortable};
+use serde::Serialize;
 use switchroom_actors::directory::DeviceHandle;
 use switchroom_actors::ingress::{Arrived, Gate};
 use switchroom_actors::ports::{INTERNAL, LinkError};
 use switchroom_domain::Text;
 use switchroom_domain::fact::Fact;
 use switchroom_domain::id::DeviceId;
+use switchroom_domain::time::Timestamp;
 use switchroom_protocol::Dialect;
 use switchroom_protocol::yeastar::session::{self, Listener, SessionReply};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use utoipa::ToSchema;
 
 use self::state::{Session, Step};
 use super::http::{self, Address, Content, Limits, Request};
@@ -29,6 +32,43 @@ use crate::devices::Device;
 const USER: &str = "api";
 /// The longest sleep between two looks: a report in between may change what is to be done.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// How long a logout may take: a stop waits for it.
+const LOGOUT: Duration = Duration::from_secs(2);
+
+/// How it stands with the login to a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Login {
+    /// Whether it reports here.
+    pub state: LoginState,
+    /// Since when it is so.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// What went wrong last; null while somebody is logged in.
+    pub error: Option<String>,
+}
+
+/// Whether a device that wants a login reports here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginState {
+    /// It does.
+    LoggedIn,
+    /// It does not: nobody has logged in yet, or the login lapsed and is made anew.
+    LoggedOut,
+    /// It does not: it refused the last login.
+    Refused,
+    /// It does not, as far as is known: it gave no answer.
+    Silent,
+}
+
+impl Login {
+    fn new() -> Self {
+        Self { state: LoginState::LoggedOut, since: crate::clock::now(), error: None }
+    }
+}
+
+/// What a device's keeper says of the login; none for a device that is not logged in to.
+pub type LoginNews = Arc<Mutex<Option<watch::Receiver<Login>>>>;
 
 /// What it takes to log in to a device.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,12 +111,29 @@ impl Account {
 struct Running {
     account: Account,
     handle: Arc<DeviceHandle>,
-    abort: AbortHandle,
+    /// Dropped, it ends the keeper.
+    _end: oneshot::Sender<()>,
+    /// When the keeper has ended, and logged out.
+    ended: oneshot::Receiver<()>,
+}
+
+/// Held by a keeper until it has ended.
+struct Alive {
+    running: Arc<AtomicUsize>,
+    _ended: oneshot::Sender<()>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.running.fetch_sub(1, Relaxed);
+    }
 }
 
 /// The keepers of all devices.
 pub struct Keepers {
     running: Mutex<HashMap<DeviceId, Running>>,
+    /// How many have not ended, those that were replaced among them.
+    alive: Arc<AtomicUsize>,
     limits: Limits,
     silence: Duration,
     stopping: watch::Receiver<bool>,
@@ -92,7 +149,7 @@ impl Keepers {
             body: 64 * 1024,
         };
         let silence = Duration::from_secs(config.yeastar_silence_seconds.max(1).into());
-        Self { running: Mutex::default(), limits, silence, stopping }
+        Self { running: Mutex::default(), alive: Arc::default(), limits, silence, stopping }
     }
 
     /// Ends the device's keeper if its login has changed; gives the one that is to run now, if it does not yet.
@@ -106,39 +163,54 @@ impl Keepers {
         {
             return None;
         }
-        if let Some(known) = running.remove(id) {
-            known.abort.abort();
-        }
+        // The old login is given back before there is a new one, which might be to the same device.
+        let before = running.remove(id).map(|known| known.ended);
+        // From now on nobody hears the old keeper.
+        let (login, news) = watch::channel(Login::new());
+        let news = account.is_some().then_some(news);
+        *device.login.lock().unwrap_or_else(PoisonError::into_inner) = news;
         let account = account?;
         let handle = Arc::clone(&device.handle);
         let keeper = Keeper {
             account: account.clone(),
             handle: Arc::clone(&handle),
+            login,
             limits: self.limits,
             gate: gate.clone(),
             session: Session::new(self.silence),
             complaint: None,
         };
-        let (keeping, abort) = abortable(keeper.keep(self.stopping.clone()));
-        running.insert(id.clone(), Running { account, handle, abort });
+        let ((end, ending), (has_ended, ended)) = (oneshot::channel(), oneshot::channel());
+        self.alive.fetch_add(1, Relaxed);
+        let alive = Alive { running: Arc::clone(&self.alive), _ended: has_ended };
+        let stopping = self.stopping.clone();
+        running.insert(id.clone(), Running { account, handle, _end: end, ended });
         Some(async move {
-            // Whether it ended or was ended is all the same.
-            let _ = keeping.await;
+            let _alive = alive;
+            if let Some(before) = before {
+                // It says nothing, it only ends.
+                let _ = before.await;
+            }
+            keeper.keep(stopping, ending).await;
         })
     }
 
-    /// Ends a device's keeper.
+    /// Ends a device's keeper, which logs out.
     pub fn forget(&self, id: &DeviceId) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        if let Some(running) = running {
-            running.abort.abort();
-        }
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// How many keepers have not ended, and logged out, yet.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        self.alive.load(Relaxed)
     }
 }
 
 struct Keeper {
     account: Account,
     handle: Arc<DeviceHandle>,
+    login: watch::Sender<Login>,
     limits: Limits,
     gate: Gate,
     session: Session,
@@ -147,32 +219,49 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Stays logged in until the device is removed, the service stops, or the password is wrong too often.
-    async fn keep(mut self, mut stopping: watch::Receiver<bool>) {
+    /// Stays logged in until the device is removed, its login changed or the service stops; then logs out.
+    async fn keep(mut self, mut stopping: watch::Receiver<bool>, end: oneshot::Receiver<()>) {
+        tokio::select! {
+            biased;
+            // An error means that the service has gone.
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            // Nothing is ever sent on it.
+            _ = end => {}
+            () = self.stay() => {}
+        }
+        self.log_out().await;
+    }
+
+    /// Stays logged in until the device is removed, or the password was wrong too often.
+    async fn stay(&mut self) {
         while !self.handle.is_retired() {
-            let step = self.session.next(crate::clock::now(), self.handle.reported_at());
-            let act = async {
-                match step {
-                    Step::Wait(wait) => tokio::time::sleep(wait.min(LONGEST_SLEEP)).await,
-                    Step::Login => self.login().await,
-                    Step::Heartbeat(token) => self.heartbeat(&token).await,
-                    Step::GiveUp => return true,
+            match self.session.next(crate::clock::now(), self.handle.reported_at()) {
+                Step::Wait(wait) => tokio::time::sleep(wait.min(LONGEST_SLEEP)).await,
+                Step::Login => self.login().await,
+                Step::Heartbeat(token) => self.heartbeat(&token).await,
+                Step::GiveUp => {
+                    let given_up = "the device refused the password again and again, and would lock this address \
+                        out: nobody logs in to it until its settings are changed; check api_user and web_password";
+                    tracing::error!(device.id = %self.handle.id, "{given_up}");
+                    self.note(LoginState::Refused, Some(given_up.to_owned()));
+                    return;
                 }
-                false
-            };
-            let gave_up = tokio::select! {
-                gave_up = act => gave_up,
-                // An error means that the service has gone.
-                _ = stopping.wait_for(|stopping| *stopping) => return,
-            };
-            if gave_up {
-                tracing::error!(
-                    device.id = %self.handle.id,
-                    "the device refused the password again and again, and would lock this address out: nobody logs in \
-                     to it until its settings are changed; check api_user and web_password"
-                );
-                return;
             }
+        }
+    }
+
+    /// Gives the token back, so that the device stops reporting.
+    async fn log_out(&self) {
+        let Some(token) = self.session.token() else { return };
+        let request = session::logout(self.session.api(), token);
+        let id = &self.handle.id;
+        match tokio::time::timeout(LOGOUT, self.exchange(&request)).await {
+            Ok(Ok(SessionReply::Ok | SessionReply::Token(_))) => {
+                tracing::info!(device.id = %id, "logged out: the device no longer reports here");
+            }
+            Ok(Ok(refused)) => tracing::warn!(device.id = %id, "{}", complaint(&refused, "logout")),
+            Ok(Err(error)) => tracing::warn!(device.id = %id, "the device did not take a logout: {error}"),
+            Err(_) => tracing::warn!(device.id = %id, "the device did not answer a logout in time"),
         }
     }
 
@@ -189,14 +278,15 @@ impl Keeper {
                 let news = self.session.logged_in(now, reply);
                 if self.session.is_logged_in() {
                     self.complaint = None;
+                    self.note(LoginState::LoggedIn, None);
                     tracing::info!(device.id = %self.handle.id, "logged in: the device reports here now");
                 } else {
-                    self.complain(complaint);
+                    self.complain(LoginState::Refused, complaint);
                 }
                 news
             }
             Err(error) => {
-                self.complain(format!("the device cannot be logged in to: {error}"));
+                self.complain(LoginState::Silent, format!("the device cannot be logged in to: {error}"));
                 self.session.unanswered(now)
             }
         };
@@ -212,12 +302,12 @@ impl Keeper {
         let news = match answer {
             Ok(reply) => {
                 if matches!(reply, SessionReply::Refused { .. }) {
-                    self.complain(complaint(&reply, "heartbeat"));
+                    self.complain(LoginState::LoggedOut, complaint(&reply, "heartbeat"));
                 }
                 self.session.kept_alive(now, &reply)
             }
             Err(error) => {
-                self.complain(format!("the device did not take a heartbeat: {error}"));
+                self.complain(LoginState::Silent, format!("the device did not take a heartbeat: {error}"));
                 self.session.unanswered(now)
             }
         };
@@ -232,8 +322,19 @@ impl Keeper {
         session::decode(&body).map_err(|error| LinkError::Lost(format!("its answer cannot be read: {error}")))
     }
 
-    /// Logs what goes wrong, once.
-    fn complain(&mut self, complaint: String) {
+    fn note(&self, state: LoginState, error: Option<String>) {
+        self.login.send_modify(|login| {
+            if login.state != state {
+                login.since = crate::clock::now();
+            }
+            login.state = state;
+            login.error = error;
+        });
+    }
+
+    /// Nobody is logged in: says why, and logs it, once.
+    fn complain(&mut self, state: LoginState, complaint: String) {
+        self.note(state, Some(complaint.clone()));
         if self.complaint.as_ref() != Some(&complaint) {
             tracing::warn!(device.id = %self.handle.id, "{complaint}");
             self.complaint = Some(complaint);

@@ -43,6 +43,12 @@ impl Client {
         Self { name: settings.name.clone().unwrap_or_else(|| key.to_owned()), token, ranges, settings }
     }
 
+    /// May it read and write system parameters?
+    #[must_use]
+    pub const fn may_set_parameters(&self) -> bool {
+        self.settings.parameters
+    }
+
     /// How closely its ranges name this address; none if they do not.
     fn names(&self, source: IpAddr) -> Option<u8> {
         self.ranges.iter().filter(|range| range.contains(source)).map(AddressRange::bits).max()

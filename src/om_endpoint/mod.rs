@@ -9,11 +9,13 @@
 //! the device. One that is not known here is passed on in its own words, but written anew
 //! ([`switchroom_protocol::om::restate_command`]), so that no number goes past the policy. A device's answer comes back
 //! byte for byte. Where none came, or none was asked for, what is
-//! answered is what a device would say ([`reply`]). [`server`] is the HTTP around it, as the device's own server speaks it;
+//! answered is what a device would say ([`reply`]). System parameters, which a device has in its web interface, go the
+//! same way (`parameters`). [`server`] is the HTTP around it, as the device's own server speaks it;
 //! commands that arrive on the port of the reports (the vendor's middleware takes both on one) come in by
 //! [`crate::ingress`].
 
 pub mod clients;
+mod parameters;
 pub mod reply;
 pub mod server;
 
@@ -131,6 +133,11 @@ impl Endpoint {
         self.origins.iter().find(|allowed| allowed.eq_ignore_ascii_case(origin)).map(String::as_str)
     }
 
+    /// Is it of a web page that may not? A browser sends a command before it asks who may read the answer.
+    fn is_strange(&self, way: &Way) -> bool {
+        way.origin.is_some() && self.allowed(way.origin.as_deref()).is_none()
+    }
+
     /// Counts what became of a request.
     fn count(&self, outcome: Outcome) {
         self.services.metrics.om_request(outcome.as_str());
@@ -142,8 +149,7 @@ impl Endpoint {
     pub async fn answer(&self, source: IpAddr, way: &Way, body: &[u8]) -> Vec<u8> {
         let _busy = Busy::enter(&self.busy);
         let origin = self.allowed(way.origin.as_deref());
-        let (outcome, body) = if way.origin.is_some() && origin.is_none() {
-            // A browser sends a command before it asks who may read the answer.
+        let (outcome, body) = if self.is_strange(way) {
             let origin = way.origin.as_deref().unwrap_or_default();
             tracing::warn!(%source, ?origin, "a command of a web page was refused: om_endpoint.origins has not its origin");
             (Outcome::Unauthorized, Bytes::from(reply::unauthorized(104)))

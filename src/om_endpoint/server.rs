@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchroom_domain::id::DeviceId;
+use switchroom_protocol::om::web;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -141,6 +142,11 @@ async fn request(
                 waiting = next;
             }
         }
+        if waiting == Waiting::Open && buffer.starts_with(b"GET ") {
+            // What is asked stands in its URL; a body that is not announced is not waited for.
+            more = More::Silent;
+            continue;
+        }
         let patience = match waiting {
             Waiting::Open => until.min(Instant::now() + OPEN_BODY),
             Waiting::Signature => until.min(Instant::now() + PAUSE),
@@ -179,7 +185,11 @@ async fn respond(endpoint: &Endpoint, source: IpAddr, message: Message) -> Vec<u
             endpoint.count(Outcome::Preflight);
             reply::http(200, b"", endpoint.allowed(head.origin.as_deref()))
         }
-        // A device has its parameters there; here they have a REST interface.
+        // The web interface, where a device has its parameters.
+        "GET" if web::is_request(head.query()) => {
+            let way = Way { device, origin: head.origin.clone() };
+            endpoint.parameters(source, &way, head.query()).await
+        }
         "GET" => refused(404),
         _ => refused(501),
     }

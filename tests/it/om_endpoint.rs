@@ -1,6 +1,7 @@
 //! The OM-compatible endpoint: who may command what, and what is answered.
 
 mod applications;
+mod parameters;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::support;
 const CLIENTS: &str = r#"
     [clients]
     "127.0.0.1" = { device = "sim-1", name = "CRM" }
+    "127.0.0.3" = { device = "sim-1", parameters = true }
     "127.0.0.2" = { devices = ["sim-2", "sim-1"], name = "PMS" }
     signer = { devices = ["sim-2"], password = "123456" }
     fresh = { devices = ["sim-2"], password = "s3cret", max_age = 60 }
@@ -261,7 +263,8 @@ async fn what_is_no_request_is_refused_as_the_devices_server_does() {
     for (bytes, status) in [
         ("POST /xml HTTP/1.1\nContent-Length: 0\n\n".to_owned(), "400"),
         ("POST /elsewhere HTTP/1.1\r\nContent-Length: 1\r\n\r\nx".to_owned(), "404"),
-        ("GET /xml?method=gw.config.get HTTP/1.0\r\nContent-Length: 0\r\n\r\n".to_owned(), "404"),
+        ("GET /xml?method=config HTTP/1.0\r\nContent-Length: 0\r\n\r\n".to_owned(), "404"),
+        ("GET /elsewhere?method=gw.config.get HTTP/1.0\r\n\r\n".to_owned(), "404"),
         ("DELETE /xml HTTP/1.0\r\n\r\n".to_owned(), "501"),
         ("POST /xml HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n".to_owned(), "413"),
         (format!("POST /xml HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40_000)), "431"),

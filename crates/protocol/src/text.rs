@@ -80,6 +80,37 @@ pub(crate) fn push_percent_encoded(out: &mut String, value: &str) {
     }
 }
 
+/// A part of a query or a form. A lone `%` is itself, `+` a blank.
+pub(crate) fn percent_decoded(part: &str) -> Text {
+    if memchr::memchr2(b'%', b'+', part.as_bytes()).is_none() {
+        return Text::new(part);
+    }
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'+', _) => bytes.push(b' '),
+            (b'%', [high, low, end @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                bytes.push(hex_digit(*high) << 4 | hex_digit(*low));
+                rest = end;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Text::from(text),
+        Err(error) => Text::from(GB18030.decode_without_bom_handling(error.as_bytes()).0),
+    }
+}
+
+const fn hex_digit(hex: u8) -> u8 {
+    match hex {
+        b'0'..=b'9' => hex - b'0',
+        _ => (hex | 0x20) - b'a' + 10,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

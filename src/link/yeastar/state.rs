@@ -87,6 +87,12 @@ impl Session {
         self.api
     }
 
+    /// The token, while somebody is logged in.
+    #[must_use]
+    pub(super) fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| token.text.as_str())
+    }
+
     /// Is somebody logged in, as far as is known?
     #[must_use]
     pub(super) const fn is_logged_in(&self) -> bool {

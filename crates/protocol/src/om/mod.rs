@@ -3,7 +3,8 @@
 //! Reports come from the device: [`report`] is what a document says, [`decode`] and [`encode`] are the way
 //! between it and bytes, and [`translate`] is what it means. Commands go to it: [`encode_command`] writes
 //! one, [`decode_reply`] reads the answer, [`decode_command`] reads what another application asks;
-//! [`capabilities`] tells which device understands what, and [`parameters`] are set through its web pages.
+//! [`capabilities`] tells which device understands what, and [`parameters`] are set through its web
+//! pages, and [`web`] reads what another application asks of these.
 
 pub mod capabilities;
 mod cdr;
@@ -18,6 +19,7 @@ mod restate;
 mod settings;
 mod translate;
 mod tree;
+pub mod web;
 
 pub use command::encode_command;
 pub use decode::decode;

@@ -2,7 +2,7 @@
 //!
 //! The device reports only to who is logged in. A login gives a token, a heartbeat keeps it alive; when it
 //! lapses, reports stop without a word. Documented at help.yeastar.com (`s-series-developer`: Login, Heartbeat
-//! Packet, Error Code; `s-series-developer-v2`: Get API token, Keep API token alive).
+//! Packet, Logout, Error Code; `s-series-developer-v2`: Get API token, Keep API token alive).
 
 use std::fmt;
 use std::time::Duration;
@@ -122,7 +122,7 @@ pub fn heartbeat(api: Api, token: &str, listener: Option<Listener<'_>>) -> Reque
     Request { path: with_token(api, "heartbeat", token), body }
 }
 
-/// Gives the token back; no reports come after that.
+/// Gives the token back; no reports come after that. (Logout, for 2.0.0 on the pages of `cloudpbx-developer-v2`.)
 #[must_use]
 pub fn logout(api: Api, token: &str) -> Request {
     Request { path: with_token(api, "logout", token), body: String::new() }

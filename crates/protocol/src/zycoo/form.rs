@@ -1,9 +1,7 @@
 //! `application/x-www-form-urlencoded`, as one object: the document says only "POST".
 
-use encoding_rs::GB18030;
-use switchroom_domain::Text;
-
 use crate::object::{Object, Value};
+use crate::text::percent_decoded;
 
 /// Reads `key=value&key=value`. Nothing is malformed here: a lone `%` is itself, a key without `=` is empty.
 pub(super) fn read(body: &str) -> Object {
@@ -11,40 +9,10 @@ pub(super) fn read(body: &str) -> Object {
     for pair in body.trim_matches(|c: char| c.is_whitespace() || c == '\0').split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         if !key.is_empty() {
-            object.push(unescape(key), Value::Text(unescape(value)));
+            object.push(percent_decoded(key), Value::Text(percent_decoded(value)));
         }
     }
     object
-}
-
-fn unescape(part: &str) -> Text {
-    if memchr::memchr2(b'%', b'+', part.as_bytes()).is_none() {
-        return Text::new(part);
-    }
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match (byte, after) {
-            (b'+', _) => bytes.push(b' '),
-            (b'%', [high, low, end @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                bytes.push(digit(*high) << 4 | digit(*low));
-                rest = end;
-            }
-            _ => bytes.push(byte),
-        }
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => Text::from(text),
-        Err(error) => Text::from(GB18030.decode_without_bom_handling(error.as_bytes()).0),
-    }
-}
-
-const fn digit(hex: u8) -> u8 {
-    match hex {
-        b'0'..=b'9' => hex - b'0',
-        _ => (hex | 0x20) - b'a' + 10,
-    }
 }
 
 /// Writes one pair, after an `&` where one is needed.
@@ -76,6 +44,7 @@ fn escape(out: &mut String, text: &str) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use switchroom_domain::Text;
 
     #[test]
     fn pairs_are_unescaped() {

@@ -152,6 +152,11 @@ impl Fleet {
         self.shared.revoke_token(device)
     }
 
+    /// Is somebody logged in to a Yeastar?
+    pub fn is_logged_in(&self, device: &str) -> anyhow::Result<bool> {
+        self.shared.is_logged_in(device)
+    }
+
     /// How many logins and heartbeats a Yeastar has taken.
     pub fn logins(&self, device: &str) -> anyhow::Result<(u64, u64)> {
         self.shared.logins(device)

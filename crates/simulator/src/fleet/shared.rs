@@ -199,6 +199,12 @@ impl Shared {
         Ok(login.context("nobody can log in to this device")?.counts())
     }
 
+    pub(crate) fn is_logged_in(&self, device: &str) -> anyhow::Result<bool> {
+        let state = self.lock();
+        let login = state.exits.get(state.index(device)?).and_then(|exit| exit.login.as_ref());
+        Ok(login.context("nobody can log in to this device")?.is_alive(state.engine.now()))
+    }
+
     /// What is wrong with a device's command endpoint from now on.
     pub(crate) fn set_device_fault(&self, device: &str, fault: DeviceFault) -> anyhow::Result<()> {
         fault.check()?;
