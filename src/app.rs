@@ -1,8 +1,8 @@
 //! Builds the parts in order, holds what runs, shuts it down in order.
 //!
 //! Order of start: store, metrics, registry, arbiters (each with recorder, supervisor, ingress), cells, the
-//! report listeners, the API. Order of stop: listeners stop accepting and Yeastars are logged out of, what was
-//! accepted is applied, cells are written down, the store commits and stops, the API ends.
+//! report listeners, the API. Order of stop: listeners stop accepting, what was accepted is applied, cells are
+//! written down, the store commits and stops, the API ends.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -244,9 +244,7 @@ impl App {
         let listen = || self.services.listeners.running.load(Relaxed) > 0;
         let talk = || self.services.metrics.ingress_connections.get() > 0;
         let command = || self.om_endpoint.as_ref().is_some_and(|endpoint| endpoint.busy() > 0);
-        // Each gives its token back, within a time limit of its own.
-        let logged_in = || self.services.yeastars.alive() > 0;
-        while (listen() || talk() || command() || logged_in()) && Instant::now() < deadline {
+        while (listen() || talk() || command()) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.services.write_down().await;

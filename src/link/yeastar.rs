@@ -5,7 +5,6 @@
 mod state;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -117,23 +116,9 @@ struct Running {
     ended: oneshot::Receiver<()>,
 }
 
-/// Held by a keeper until it has ended.
-struct Alive {
-    running: Arc<AtomicUsize>,
-    _ended: oneshot::Sender<()>,
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.running.fetch_sub(1, Relaxed);
-    }
-}
-
 /// The keepers of all devices.
 pub struct Keepers {
     running: Mutex<HashMap<DeviceId, Running>>,
-    /// How many have not ended, those that were replaced among them.
-    alive: Arc<AtomicUsize>,
     limits: Limits,
     silence: Duration,
     stopping: watch::Receiver<bool>,
@@ -149,7 +134,7 @@ impl Keepers {
             body: 64 * 1024,
         };
         let silence = Duration::from_secs(config.yeastar_silence_seconds.max(1).into());
-        Self { running: Mutex::default(), alive: Arc::default(), limits, silence, stopping }
+        Self { running: Mutex::default(), limits, silence, stopping }
     }
 
     /// Ends the device's keeper if its login has changed; gives the one that is to run now, if it does not yet.
@@ -181,12 +166,11 @@ impl Keepers {
             complaint: None,
         };
         let ((end, ending), (has_ended, ended)) = (oneshot::channel(), oneshot::channel());
-        self.alive.fetch_add(1, Relaxed);
-        let alive = Alive { running: Arc::clone(&self.alive), _ended: has_ended };
         let stopping = self.stopping.clone();
         running.insert(id.clone(), Running { account, handle, _end: end, ended });
         Some(async move {
-            let _alive = alive;
+            // Dropped when this is over.
+            let _has_ended = has_ended;
             if let Some(before) = before {
                 // It says nothing, it only ends.
                 let _ = before.await;
@@ -198,12 +182,6 @@ impl Keepers {
     /// Ends a device's keeper, which logs out.
     pub fn forget(&self, id: &DeviceId) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
-
-    /// How many keepers have not ended, and logged out, yet.
-    #[must_use]
-    pub fn alive(&self) -> usize {
-        self.alive.load(Relaxed)
     }
 }
 
@@ -219,12 +197,13 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Stays logged in until the device is removed, its login changed or the service stops; then logs out.
+    /// Stays logged in until the device is removed or its login changed, and then logs out. A service that stops stays
+    /// logged in: the device repeats its reports until they are answered, so a restart loses none.
     async fn keep(mut self, mut stopping: watch::Receiver<bool>, end: oneshot::Receiver<()>) {
         tokio::select! {
             biased;
             // An error means that the service has gone.
-            _ = stopping.wait_for(|stopping| *stopping) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
             // Nothing is ever sent on it.
             _ = end => {}
             () = self.stay() => {}

@@ -1,6 +1,6 @@
 //! Yeastars that report only while somebody is logged in.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use switchroom::devices::DeviceSecrets;
@@ -170,25 +170,11 @@ async fn a_login_follows_the_devices_settings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_stops_logs_out_and_waits_for_nobody() {
-    let (mut service, fleet, folder) = start_with(600, 30).await;
+async fn a_service_that_stops_stays_logged_in_so_that_no_report_is_lost_until_it_is_back() {
+    let (mut service, fleet, _folder) = start_with(600, 30).await;
     put(&service, &fleet, "s3cret").await;
     assert!(calls_are_seen(&service).await, "no call is seen");
     tokio::task::block_in_place(|| service.stop());
-    assert!(!is_logged_in(&fleet), "it was not logged out of");
-    drop((service, folder));
-
-    let (mut service, silent, _folder) = start_with(600, 30).await;
-    put(&service, &silent, "s3cret").await;
-    assert!(eventually(SOON, async || login(&service).await["state"] == "logged_in").await, "nobody logs in");
-    silent.act("sim-1", DeviceAction::Hang).expect("it hangs");
-    let stopping = Instant::now();
-    tokio::task::block_in_place(|| service.stop());
-    let took = stopping.elapsed();
-    assert!(
-        took < Duration::from_secs(4),
-        "an exchange that does not answer kept the stop waiting: {took:?}"
-    );
+    assert!(is_logged_in(&fleet), "it was logged out of");
     fleet.stop().await;
-    silent.stop().await;
 }
