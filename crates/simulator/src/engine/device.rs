@@ -96,8 +96,17 @@ pub(crate) struct Group {
     pub(crate) own: Option<Vec<usize>>,
     pub(crate) voicefile: String,
     pub(crate) distribution: String,
+    /// Without a distribution all free members ring: how the device itself is configured.
+    pub(crate) rings_all_by_itself: bool,
     /// Who was rung last, by place in the list.
     pub(crate) last: usize,
+}
+
+impl Group {
+    /// All free members ring at once, and not one after the other.
+    pub(crate) fn rings_all(&self) -> bool {
+        self.distribution == "group" || self.distribution.is_empty() && self.rings_all_by_itself
+    }
 }
 
 /// How this device's firmware differs from the others'.

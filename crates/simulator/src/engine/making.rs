@@ -92,6 +92,7 @@ pub(crate) fn groups(config: &FleetConfig, extensions: &[Extension]) -> Vec<Grou
             own: Some(members.to_vec()),
             voicefile: String::new(),
             distribution: String::new(),
+            rings_all_by_itself: config.groups_ring_all,
             last: 0,
         })
         .collect()

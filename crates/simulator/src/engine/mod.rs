@@ -21,6 +21,7 @@ mod placing;
 mod progress;
 mod queue;
 mod records;
+mod ringing;
 mod standing;
 #[cfg(test)]
 mod tests;

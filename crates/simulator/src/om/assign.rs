@@ -119,6 +119,7 @@ impl Device {
             own: None,
             voicefile: String::new(),
             distribution: String::new(),
+            rings_all_by_itself: false,
             last: 0,
         });
         self.groups.len() - 1

@@ -135,11 +135,11 @@ impl Device {
 
     /// With whom an extension is in a call.
     fn others(&self, call: &Call, index: usize) -> Vec<String> {
-        if call.callee == Some(index) {
+        if call.called().any(|called| called == index) {
             return self.originator(call).map(|party| self.opening(party)).into_iter().collect();
         }
-        if let Some(callee) = call.callee {
-            return vec![self.named(callee)];
+        if call.callee.is_some() {
+            return call.called().map(|called| self.named(called)).collect();
         }
         call.outers.last().map(|outer| known("outer", outer)).into_iter().collect()
     }
@@ -198,10 +198,14 @@ impl Device {
         all
     }
 
-    fn beside(&self, call: &Call, wire: &Wire, side: Side) -> Option<String> {
-        if let Some(callee) = call.callee {
-            return Some(self.named(callee));
+    fn beside(&self, call: &Call, wire: &Wire, side: Side) -> Vec<String> {
+        if call.callee.is_some() {
+            return call.called().map(|called| self.named(called)).collect();
         }
+        self.not_an_extension_beside(call, wire, side).into_iter().collect()
+    }
+
+    fn not_an_extension_beside(&self, call: &Call, wire: &Wire, side: Side) -> Option<String> {
         if let Some(menu) = call.menu {
             return Some(with_id("menu", &menu.menu.to_string()));
         }

@@ -86,8 +86,9 @@ fn some_command(dice: &mut Dice) -> String {
             )
         }
         27 => {
-            let member = dice.between(200, 207);
-            format!("<Control attribute=\"Assign\"><group id=\"3\"><ext>{member}</ext></group></Control>")
+            let (member, how) = (dice.between(200, 207), if dice.chance(0.5) { "group" } else { "" });
+            let group = format!("<distribution>{how}</distribution><ext>{member}</ext>");
+            format!("<Control attribute=\"Assign\"><group id=\"3\">{group}</group></Control>")
         }
         _ => {
             let visitor = wire(dice, "visitor");

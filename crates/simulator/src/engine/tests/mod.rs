@@ -3,6 +3,7 @@
 
 mod books;
 mod invariants;
+mod ringing;
 mod sequences;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ pub(super) fn body(emission: &Emission) -> &str {
 }
 
 /// A report's kind, with type and route if it is an OM's record.
-fn name(emission: &Emission) -> String {
+pub(super) fn name(emission: &Emission) -> String {
     let body = body(emission);
     match (field(body, "Type"), field(body, "Route")) {
         (Some(kind), Some(route)) => format!("{kind}/{route}"),
