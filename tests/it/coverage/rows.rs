@@ -927,7 +927,7 @@ const MANAGE: &[Row] = &[
         reply: DONE,
         after: &[Asked(
             r#"{"command": "query_voice_files"}"#,
-            r#"{"voice_files": ["welcome.pcm", "busy.pcm", "waiting.pcm", "connect.pcm", "silence.pcm"]}"#,
+            r#"{"voice_files": ["welcome.pcm", "busy.pcm", "waiting.pcm", "connect.pcm", "silence.pcm", "…"]}"#,
         )],
     },
     Row {

@@ -43,6 +43,9 @@ impl Device {
         let index = (0..self.extensions.len()).find(|&index| self.extension_line(index) == line);
         let unknown = || Refused::new(7, format!("  <ext lineid=\"{}\" />\n", escaped(line)));
         let index = index.ok_or_else(unknown)?;
+        if let Some(named) = what.child("voicefile") {
+            self.om.can_play_or_fetch(named.text())?;
+        }
         if let Some(number) = what.child("id").map(Node::text) {
             let other = self.numbered(number).is_some_and(|other| other != index);
             if number.is_empty() || other || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -140,9 +143,11 @@ impl Device {
         if !matches!(distribution.as_str(), "" | "sequential" | "group" | "circular") {
             return Err(refused(1));
         }
+        let voicefile = text("voicefile");
+        self.om.can_play_or_fetch(&voicefile)?;
         let index = self.group_numbered(number);
         let group = &mut self.groups[index];
-        group.voicefile = text("voicefile");
+        group.voicefile = voicefile;
         group.distribution = distribution;
         if members.is_empty() {
             group.members.clear();
@@ -172,6 +177,7 @@ impl Device {
         if !fits(&menu.repeat, 0, 65_535) || !fits(&menu.infolength, 1, 255) || menu.exit.len() > 1 {
             return Err(refused(1));
         }
+        self.om.can_play_or_fetch(&menu.voicefile)?;
         if menu.voicefile.is_empty() {
             self.om.menus.remove(&id);
         } else {

@@ -158,20 +158,4 @@ impl Device {
         let talks = self.calls.get(&id).is_some_and(|call| call.stage == Stage::Talking);
         if talks { Ok(String::new()) } else { Err(Refused::new(1, "")) }
     }
-
-    /// `Manage Query`.
-    pub(super) fn list_voice_files(&self) -> Reply {
-        self.om.since(124)?;
-        let files = crate::dialect::om::escaped(&self.om.voice_files.join("|")).into_owned();
-        Ok(super::words::status(&format!("<voicefile>{files}</voicefile>\n")))
-    }
-
-    /// `Manage Remove`: says OK whether or not there are such files, as the document warns.
-    pub(super) fn remove_voice_files(&mut self, order: &Node) -> Reply {
-        self.om.since(124)?;
-        let Some(named) = order.child("voicefile") else { return Err(Refused::new(1, "")) };
-        let gone: Vec<&str> = named.text().split('|').map(str::trim).collect();
-        self.om.voice_files.retain(|file| !gone.contains(&file.as_str()));
-        Ok(super::words::event("OK", ""))
-    }
 }

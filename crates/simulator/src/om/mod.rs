@@ -12,6 +12,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod voice;
 mod web;
 mod words;
 mod xml;
@@ -77,10 +78,7 @@ impl Desk {
             settings: Settings::new(config),
             menus: BTreeMap::new(),
             done: Done::default(),
-            voice_files: ["welcome", "NewMorning", "busy", "waiting", "connect", "silence", "user_file1"]
-                .iter()
-                .map(|name| format!("{name}.pcm"))
-                .collect(),
+            voice_files: voice::at_first(),
             allowed: config.allowed_ips.clone(),
             web_password: config.web_password.clone(),
             firmware: config.firmware.clone(),

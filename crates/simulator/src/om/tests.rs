@@ -117,7 +117,7 @@ fn whatever_is_commanded_the_books_balance() {
         // What is assigned outlives the boots that follow.
         engine.web(0, "method=gw.config.set&id1198=0x04&pass=admin");
         for menu in 1..3 {
-            let menu = format!("<menu id=\"{menu}\"><voicefile>a</voicefile></menu>");
+            let menu = format!("<menu id=\"{menu}\"><voicefile>welcome</voicefile></menu>");
             send(&mut engine, &format!("<Control attribute=\"Assign\">{menu}</Control>"));
         }
         let mut dice = Dice::new(seed);
