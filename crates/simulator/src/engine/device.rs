@@ -47,6 +47,8 @@ pub(crate) struct Extension {
     /// The held call and the other one are joined.
     pub(crate) conference: bool,
     pub(crate) muted: bool,
+    /// Its API switch (`FT_API_1` of its line), if no command has assigned another.
+    pub(crate) own_api: u8,
     /// What was assigned to it by commands.
     pub(crate) assigned: BTreeMap<&'static str, String>,
 }
@@ -55,6 +57,11 @@ impl Extension {
     /// Takes no calls.
     pub(crate) fn is_undisturbed(&self) -> bool {
         self.assigned.get("No_Disturb").is_some_and(|set| set == "on")
+    }
+
+    /// Its API switch (4.6): 0x07 has its state reported, 0x08 single keys.
+    pub(crate) fn api(&self) -> u8 {
+        self.assigned.get("api").and_then(|set| set.parse().ok()).unwrap_or(self.own_api)
     }
 }
 

@@ -179,7 +179,9 @@ impl Device {
         let outside =
             call.visitor.as_ref().map(Party::Visitor).or_else(|| call.outers.last().map(Party::Outer));
         let bare = call.visitor.iter().chain(&call.outers).any(|wire| wire.bare);
-        if let (Some(extension), Some(with), false) = (extension, outside, bare) {
+        if let (Some(extension), Some(with), false) = (extension, outside, bare)
+            && self.reports_keys(extension)
+        {
             let party = Party::Extension(&self.extensions[extension].number);
             self.emit(clock, Some(call), &Happening::Digits { party, info: &digit, with });
         }

@@ -66,6 +66,7 @@ impl Device {
             let group = self.group_numbered(number);
             self.groups[group].members.push(index);
         }
+        self.heed_switches();
         Ok(status(&self.assigned_extension(index)))
     }
 
@@ -202,5 +203,6 @@ impl Device {
             extension.assigned.clear();
             extension.number = extension.own_number.clone();
         }
+        self.heed_switches();
     }
 }

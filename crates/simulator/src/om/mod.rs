@@ -101,6 +101,16 @@ impl Desk {
         }
     }
 
+    /// Whether this API switch of an extension has its state reported. Before version 94 0x08 did, too (4.6).
+    fn monitors(&self, api: u8) -> bool {
+        api & if self.build < 94 { 0x0F } else { 0x07 } != 0
+    }
+
+    /// Whether it has single keys reported.
+    fn reports_keys(&self, api: u8) -> bool {
+        self.build >= 94 && api & 0x08 != 0
+    }
+
     /// Refuses what came with a later version than this.
     fn since(&self, build: u32) -> Result<(), Refused> {
         if self.build < build { Err(Refused::new(1, "")) } else { Ok(()) }

@@ -102,9 +102,10 @@ impl Device {
         for group in self.groups.iter().filter(|group| group.members.contains(&index)) {
             inside += &nested(4, &with_id("group", &group.number.to_string()), "");
         }
+        let api = extension.api().to_string();
         for (set, shown) in SHOWN {
             let value = extension.assigned.get(set).map(String::as_str);
-            let value = value.or_else(|| (set == "api").then_some("7"));
+            let value = if set == "api" { Some(api.as_str()) } else { value };
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 inside += &member(4, shown, value);
             }

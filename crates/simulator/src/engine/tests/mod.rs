@@ -5,6 +5,7 @@ mod books;
 mod invariants;
 mod ringing;
 mod sequences;
+mod switches;
 
 use std::collections::{BTreeMap, BTreeSet};
 
