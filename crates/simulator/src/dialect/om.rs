@@ -117,6 +117,11 @@ impl Om {
                 let quiet = self.quiet && frame.call.is_some_and(|call| call.order.commanded);
                 self.rings(extension, *caller, quiet, out);
             }
+            H::RingsAlone { extension } => {
+                event("RING", ext(extension));
+                event("BUSY", ext(extension));
+            }
+            H::AnswersAlone { extension } => event("ANSWER", ext(extension)),
             H::RingsToCall { extension, with } => self.rings_to_call(extension, *with, out),
             H::PicksUp { extension, with } => event("ANSWER", ext(extension) + &caller_to_be(*with)),
             H::Answers { extension, caller } => {

@@ -59,6 +59,8 @@ pub(crate) enum Target {
     Outside,
     /// Two outside parties.
     Both,
+    /// The device itself wakes this extension.
+    Alarm(usize),
 }
 
 /// Where calls are forwarded to.

@@ -49,6 +49,8 @@ pub(crate) struct Extension {
     pub(crate) muted: bool,
     /// Its API switch (`FT_API_1` of its line), if no command has assigned another.
     pub(crate) own_api: u8,
+    /// How often its alarm was set: only the last time counts.
+    pub(crate) alarms: u32,
     /// What was assigned to it by commands.
     pub(crate) assigned: BTreeMap<&'static str, String>,
 }
@@ -257,6 +259,7 @@ impl Device {
                 self.phone_returns(clock, extension);
             }
             Wake::Configured => self.configured(clock),
+            Wake::Alarm { extension, set } => self.alarm(clock, extension, set),
             Wake::Booted { boot } if boot == self.boot => self.come_up(clock),
             Wake::OnHook { .. } | Wake::Offer { .. } | Wake::PhoneReturns { .. } | Wake::Booted { .. } => {}
         }

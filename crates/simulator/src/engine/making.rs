@@ -40,6 +40,7 @@ pub(crate) fn extensions(count: usize) -> Vec<Extension> {
             held: None,
             conference: false,
             muted: false,
+            alarms: 0,
             // Every third one reports single keys as well.
             own_api: if index % 3 == 2 { 0x0F } else { 0x07 },
             assigned: BTreeMap::new(),

@@ -26,6 +26,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod truth;
+mod wakeup;
 pub(crate) mod wire;
 
 use anyhow::{Context, bail};
@@ -37,6 +38,7 @@ pub(crate) use clock::{Local, Zone};
 use device::Device;
 pub(crate) use happening::Happening;
 pub use truth::{AcceptTruth, CallTruth, DeviceTruth, LegTruth, MenuTruth, Truth};
+pub(crate) use wakeup::time_of_day;
 
 use crate::config::FleetConfig;
 use crate::dialect::Report;

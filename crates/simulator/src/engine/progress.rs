@@ -119,7 +119,7 @@ impl Device {
             Target::Group(group) => self.enter_group(clock, call, group),
             Target::Menu(menu) => self.enter_menu(clock, call, menu),
             Target::WaitFor(extension) => self.wait_for(clock, call, extension),
-            Target::Outside | Target::Both => false,
+            Target::Outside | Target::Both | Target::Alarm(_) => false,
         }
     }
 

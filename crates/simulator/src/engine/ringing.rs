@@ -35,6 +35,9 @@ impl Device {
                 let extension = &self.extensions[extension].number;
                 self.emit(clock, Some(call), &Happening::Rings { extension, caller });
             }
+        } else {
+            let extension = &self.extensions[first].number;
+            self.emit(clock, Some(call), &Happening::RingsAlone { extension });
         }
         let patience = if call.plan.answered { self.habits.ring_ms } else { self.habits.ring_ms * 2 };
         let delay = self.dice.around(patience).max(1);
@@ -64,10 +67,12 @@ impl Device {
     fn answer(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) -> bool {
         call.answered(clock.now);
         self.extensions[extension].phone = Phone::Busy;
-        if let Some(caller) = self.originator(call) {
-            let number = &self.extensions[extension].number;
-            self.emit(clock, Some(call), &Happening::Answers { extension: number, caller });
-        }
+        let number = &self.extensions[extension].number;
+        let answers = match self.originator(call) {
+            Some(caller) => Happening::Answers { extension: number, caller },
+            None => Happening::AnswersAlone { extension: number },
+        };
+        self.emit(clock, Some(call), &answers);
         if call.order.watches.is_some() {
             // Until the talk that it listens to is over.
             return true;

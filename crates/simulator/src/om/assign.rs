@@ -5,8 +5,10 @@ use super::settings::Setting;
 use super::words::{Refused, Reply, member, nested, status, with_id};
 use super::xml::Node;
 use crate::dialect::om::escaped;
+use crate::engine::clock::Clock;
 use crate::engine::device::{Device, Group};
 use crate::engine::ordered::OPERATOR;
+use crate::engine::time_of_day;
 
 /// The independent settings of an extension, in the document's order; groups come after the third.
 const SETTINGS: [&str; 13] = [
@@ -28,17 +30,17 @@ const SETTINGS: [&str; 13] = [
 const MEMBERS: usize = 20;
 
 impl Device {
-    pub(super) fn assign(&mut self, order: &Node) -> Reply {
+    pub(super) fn assign(&mut self, clock: &mut Clock, order: &Node) -> Reply {
         let Some(what) = order.children.first() else { return Err(Refused::new(1, "")) };
         match what.name.as_str() {
-            "ext" => self.assign_extension(what),
+            "ext" => self.assign_extension(clock, what),
             "group" => self.assign_group(what),
             "menu" => self.assign_menu(what),
             _ => Err(Refused::new(1, "")),
         }
     }
 
-    fn assign_extension(&mut self, what: &Node) -> Reply {
+    fn assign_extension(&mut self, clock: &mut Clock, what: &Node) -> Reply {
         let line = what.attribute("lineid").unwrap_or("");
         let index = (0..self.extensions.len()).find(|&index| self.extension_line(index) == line);
         let unknown = || Refused::new(7, format!("  <ext lineid=\"{}\" />\n", escaped(line)));
@@ -57,6 +59,9 @@ impl Device {
             if let Some(given) = what.child(name) {
                 self.set(index, name, given.text());
             }
+        }
+        if what.child("WAKEUP").is_some() {
+            self.set_alarm(clock, index);
         }
         let groups: Vec<u32> = what.all("group").filter_map(|group| group.text().parse().ok()).collect();
         for group in &mut self.groups {
@@ -80,6 +85,7 @@ impl Device {
             "Fwd_Type" => matches!(value, "0" | "1" | "2"),
             "Call_Pickup" | "autoAnswer" => matches!(value, "yes" | "no"),
             "No_Disturb" | "record" => matches!(value, "on" | "off" | "yes" | "no"),
+            "WAKEUP" => value.is_empty() || time_of_day(value).is_some(),
             "api" => value.parse::<u8>().is_ok(),
             _ => value.len() <= 128,
         };

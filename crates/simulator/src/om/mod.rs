@@ -150,7 +150,7 @@ impl Device {
     fn obey(&mut self, clock: &mut Clock, order: &Node, kind: &str, unix_ms: u64) -> Reply {
         match (order.name.as_str(), kind) {
             ("Control", "Query") => self.query(order),
-            ("Control", "Assign") => self.assign(order),
+            ("Control", "Assign") => self.assign(clock, order),
             ("Control", "Clear") => self.clear(clock, order),
             ("Control", "Hold") => self.hold(order),
             ("Control", "Unhold") => self.unhold(clock, order),

@@ -1,6 +1,7 @@
 //! What the engine must do, whatever the seed: the order of reports for each kind of call, and
 //! truths that hold at every moment.
 
+mod alarms;
 mod books;
 mod invariants;
 mod ringing;
