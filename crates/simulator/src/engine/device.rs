@@ -9,7 +9,7 @@ use super::clock::{Clock, Wake};
 use super::happening::Happening;
 use super::making::{extensions, groups, habits, trunks};
 use super::wire::{Channel, IdPool, Wire};
-use crate::config::{Dialect, FleetConfig};
+use crate::config::{Connection, Dialect, FleetConfig};
 use crate::dialect::{Frame, Voice};
 use crate::dice::Dice;
 use crate::om::Desk;
@@ -159,6 +159,8 @@ pub(crate) struct Device {
     pub(crate) boot: u32,
     pub(crate) up: bool,
     pub(crate) paused: bool,
+    /// It sends its reports on kept connections; an OM heeds what it was set to when it last booted.
+    pub(crate) keeps_connections: bool,
     /// What commands have set and done, and what the device demands of them.
     pub(crate) om: Desk,
 }
@@ -190,6 +192,7 @@ impl Device {
             boot: 0,
             up: true,
             paused: false,
+            keeps_connections: config.connection == Connection::Long,
             om: Desk::new(config, index),
         }
     }
@@ -243,6 +246,7 @@ impl Device {
             group.waiting.clear();
         }
         self.forget_assigned();
+        self.heed_control_type();
         clock.wake(self.index, 2000, Wake::Booted { boot: self.boot });
     }
 

@@ -158,6 +158,11 @@ impl Engine {
         self.devices.get(device).is_some_and(Device::posts)
     }
 
+    /// Whether a device sends its reports on kept connections.
+    pub(crate) fn keeps_connections(&self, device: usize) -> bool {
+        self.devices.get(device).is_some_and(|device| device.keeps_connections)
+    }
+
     /// Whether a device has booted.
     pub(crate) fn is_up(&self, device: usize) -> bool {
         self.devices.get(device).is_some_and(|device| device.up)

@@ -309,6 +309,7 @@ impl State {
         exit.ledger.accepted();
         let mut parcel =
             Parcel::new(emission.report, 1 + u8::from(doubled), self.engine.posts(emission.device));
+        parcel.long = self.engine.keeps_connections(emission.device);
         parcel.to = exit.login.as_ref().and_then(Login::report_to);
         let parcel = Arc::new(parcel);
         let copies = [Some(overtaken.then_some(hold)), doubled.then_some(Some(later))];

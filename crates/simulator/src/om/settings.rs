@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{FleetConfig, Method};
+use crate::config::{Connection, FleetConfig, Method};
 
 /// A system parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +117,9 @@ impl Settings {
         }
         if config.method == Some(Method::Post) {
             settings.values.insert(Setting::Method, "1".to_owned());
+        }
+        if config.connection == Connection::Long {
+            settings.values.insert(Setting::ControlType, "1".to_owned());
         }
         if let Some(password) = &config.api_password {
             settings.values.insert(Setting::Password, password.clone());

@@ -147,6 +147,13 @@ impl Device {
         self.dialect != Dialect::Om || self.om.reports_keys(self.extensions[extension].api())
     }
 
+    /// `CONTROL_TYPE`, which counts from a boot on: reports go on kept connections, or each on its own.
+    pub(crate) fn heed_control_type(&mut self) {
+        if self.dialect == Dialect::Om {
+            self.keeps_connections = self.om.settings.is_on(Setting::ControlType);
+        }
+    }
+
     /// Whether reports are to be POSTed.
     pub(crate) fn posts(&self) -> bool {
         self.om.settings.is_on(Setting::Method)
