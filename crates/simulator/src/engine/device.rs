@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Emission;
 use super::call::{Call, Direction, Plan};
 use super::clock::{Clock, Wake};
@@ -34,6 +36,28 @@ impl Phone {
     }
 }
 
+/// Whom an extension may listen to, and who may listen to it: four switches that a device has on its web
+/// pages and nowhere else (chapters 2.1.5.1 and 2.1.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Watching {
+    /// It may monitor others.
+    pub monitors: bool,
+    /// It may barge in on others.
+    pub barges_in: bool,
+    /// Nobody may monitor it, nor whoever talks to it.
+    pub is_not_monitored: bool,
+    /// Nobody may barge in on it, nor on whoever talks to it.
+    pub is_not_barged_in_on: bool,
+}
+
+impl Default for Watching {
+    /// Everybody may listen to everybody.
+    fn default() -> Self {
+        Self { monitors: true, barges_in: true, is_not_monitored: false, is_not_barged_in_on: false }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Extension {
     pub(crate) number: Arc<str>,
@@ -49,6 +73,7 @@ pub(crate) struct Extension {
     pub(crate) muted: bool,
     /// Its API switch (`FT_API_1` of its line), if no command has assigned another.
     pub(crate) own_api: u8,
+    pub(crate) watching: Watching,
     /// How often its alarm was set: only the last time counts.
     pub(crate) alarms: u32,
     /// What was assigned to it by commands.

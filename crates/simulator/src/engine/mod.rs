@@ -36,6 +36,7 @@ use call::{Plan, Target};
 use clock::Clock;
 pub(crate) use clock::{Local, Zone};
 use device::Device;
+pub use device::Watching;
 pub(crate) use happening::Happening;
 pub use truth::{AcceptTruth, CallTruth, DeviceTruth, LegTruth, MenuTruth, Truth};
 pub(crate) use wakeup::time_of_day;
@@ -175,6 +176,14 @@ impl Engine {
         }
         let device = self.devices.get_mut(device).context("there is no such device")?;
         (0..device.trunks.len()).for_each(|trunk| device.set_trunk_api(trunk, api));
+        Ok(())
+    }
+
+    /// Says whom an extension may listen to from now on, and who may listen to it.
+    pub fn set_watching(&mut self, device: usize, extension: &str, watching: Watching) -> anyhow::Result<()> {
+        let device = self.devices.get_mut(device).context("there is no such device")?;
+        let of = device.extensions.iter_mut().find(|of| *of.number == *extension);
+        of.with_context(|| format!("{} has no extension {extension:?}", device.name))?.watching = watching;
         Ok(())
     }
 

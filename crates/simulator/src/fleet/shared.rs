@@ -13,7 +13,7 @@ use super::line::{Outgoing, QUEUE};
 use super::login::{self, Login};
 use crate::config::{Dialect, Faults, FleetConfig};
 use crate::dice::Dice;
-use crate::engine::{Emission, Engine, Truth};
+use crate::engine::{Emission, Engine, Truth, Watching};
 use crate::om::Request;
 
 #[derive(Debug)]
@@ -213,6 +213,18 @@ impl Shared {
         let index = state.index(device)?;
         state.catch_up();
         state.engine.set_trunk_api(index, api)
+    }
+
+    pub(crate) fn set_watching(
+        &self,
+        device: &str,
+        extension: &str,
+        watching: Watching,
+    ) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        let index = state.index(device)?;
+        state.catch_up();
+        state.engine.set_watching(index, extension, watching)
     }
 
     pub(crate) fn index(&self, device: &str) -> Option<usize> {

@@ -347,6 +347,14 @@ async fn the_admin_port_tells_the_truth_and_takes_faults() {
     assert_eq!(ask(admin, "POST /devices/sim-9/calls", call).await.0, 409);
     assert_eq!(ask(admin, "POST /devices/sim-1/calls", "{}").await.0, 400);
 
+    let switches = "{\"extension\": \"201\", \"monitors\": false}";
+    let (status, set) = ask(admin, "POST /devices/sim-1/watching", switches).await;
+    assert_eq!((status, &set["monitors"], &set["barges_in"]), (200, &false.into(), &true.into()));
+    assert_eq!(ask(admin, "POST /devices/sim-9/watching", switches).await.0, 404);
+    for wrong in ["{\"extension\": \"201\", \"monitor\": false}", "{\"monitors\": false}", "x"] {
+        assert_eq!(ask(admin, "POST /devices/sim-1/watching", wrong).await.0, 400);
+    }
+
     assert_eq!(ask(admin, "POST /devices/sim-2/unplug", "").await.0, 200);
     let before = fleet.truth().devices["sim-2"].clone();
     tokio::time::sleep(Duration::from_millis(600)).await;

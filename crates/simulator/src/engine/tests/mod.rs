@@ -7,6 +7,7 @@ mod invariants;
 mod ringing;
 mod sequences;
 mod switches;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 
