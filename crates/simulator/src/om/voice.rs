@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn behind_the_tenth_only_the_systems_own_are_looked_for() {
         let (old, new) = (desk("Rev 2.1.5.112"), desk("Rev 2.1.5.113"));
-        let ten = vec!["user_1"; 10].join("+");
+        let ten = ["user_1"; 10].join("+");
         assert_eq!(new.can_play(&format!("{ten}+silence+7")), Ok(()));
         for last in ["user_2", "none"] {
             assert!(new.can_play(&format!("{ten}+{last}")).is_err(), "{last}");
