@@ -259,6 +259,47 @@ async fn settings_groups_menus_files_and_parameters_are_set_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_for_a_group_that_rings_all_is_one_call_with_whoever_answers_first() {
+    let house = House::start(|config| config.trunk_api = Some(0x27)).await;
+    let succeeds = async |body: Value| {
+        let command = house.command("sim-1", body).await;
+        assert_eq!(command["state"], "succeeded", "{command}");
+    };
+    succeeds(json!({"command": "write_parameter", "name": "API_RESPONSE_TO", "value": "120"})).await;
+    let members = ["203", "205", "206"];
+    succeeds(json!({"command": "assign_group", "group": 7, "members": members, "distribution": "group"}))
+        .await;
+    house.fleet.place_call("sim-1", "13012345678", "888").expect("a call");
+    let truth = || house.fleet.truth().devices.remove("sim-1").expect("a device");
+    let visitor = truth().calls[0].visitor.expect("a visitor").to_string();
+    succeeds(json!({"command": "queue", "visitor": visitor, "to": {"group": 7}})).await;
+    // They ring for some three seconds.
+    let agrees = async |state: &str, members: &[&str]| {
+        let calls = house.get("/calls").await;
+        let legs = calls["items"][0]["legs"].as_array().cloned().unwrap_or_default();
+        let of_state = |leg: &&Value| leg["kind"] == "extension" && leg["state"] == state;
+        let mut numbers: Vec<&str> =
+            legs.iter().filter(of_state).filter_map(|leg| leg["number"].as_str()).collect();
+        numbers.sort_unstable();
+        numbers == members && calls["items"].as_array().map(Vec::len) == Some(1)
+    };
+    let all = eventually(Duration::from_secs(10), async || agrees("ringing", &members).await).await;
+    assert!(all, "{:#}", house.get("/calls").await);
+    let answered = eventually(Duration::from_secs(30), async || truth().calls[0].answered_by.is_some()).await;
+    assert!(answered, "{:?}", truth().calls);
+    let who = truth().calls[0].answered_by.clone().expect("somebody");
+    let agreed = eventually(Duration::from_secs(10), async || agrees("talking", &[&who]).await).await;
+    assert!(agreed, "{who}: {:#}", house.get("/calls").await);
+    for number in members {
+        let state = async || house.get(&format!("/devices/sim-1/extensions/{number}")).await;
+        let expected = if number == who { "busy" } else { "idle" };
+        let so = eventually(Duration::from_secs(10), async || state().await["state"] == expected).await;
+        assert!(so, "{:#}", state().await);
+        assert_eq!((truth().extensions[number].as_str(), house.rings(number)), (expected, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_starts_again_is_given_back_what_it_forgot() {
     // A boot within three seconds of another would be that one, told twice.
     let house = House::start(|config| config.boot_reports = false).await;

@@ -280,9 +280,11 @@ impl Planner<'_> {
     }
 
     fn internal_or_outside_released(&mut self, first: &Party, plan: &mut Plan) {
-        // An internal call with three telephones in it was passed on: only who released has left.
+        // An internal call with three telephones in it was passed on: only who released has left. Unless it is
+        // the caller of whom several telephones ring, and nobody has answered.
         let beside = self.call.live_legs().filter(|leg| !is_gone(plan, leg.id)).count();
-        if matches!(first, Party::Extension { .. }) && beside >= 2 {
+        let gives_up = self.call.answered_at.is_none() && plan.primary == self.call.caller;
+        if matches!(first, Party::Extension { .. }) && beside >= 2 && !gives_up {
             return;
         }
         self.all_leave("hangup", Basis::Observed, plan);

@@ -354,6 +354,21 @@ fn one_answers_and_the_others_stop_ringing() {
 }
 
 #[test]
+fn a_caller_that_hangs_up_while_several_ring_ends_the_call() {
+    let mut cell = Cell::new();
+    for number in ["200", "201", "202"] {
+        cell.after(0, call(Happening::Ringing, vec![ext(number), ext("208")]));
+        cell.after(0, call(Happening::Alerting, vec![ext("208"), ext(number)]));
+    }
+    assert_eq!(cell.only_call().legs.len(), 4);
+    cell.after(3000, call(Happening::Ended, vec![ext("208"), ext("200")]));
+    assert!(cell.calls().is_empty());
+    for number in ["200", "201", "202", "208"] {
+        assert_eq!(cell.extension(number), ExtensionState::Idle, "{number}");
+    }
+}
+
+#[test]
 fn a_menu_and_its_keys() {
     let mut cell = Cell::new();
     cell.after(10, call(Happening::Incoming, vec![visitor()]));

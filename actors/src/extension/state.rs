@@ -39,6 +39,8 @@ pub struct ExtensionState {
     line: Line,
     /// `None` until a registration was reported.
     offline: Option<bool>,
+    #[serde(default)]
+    offline_at: Option<Timestamp>,
     legs: Vec<Leg>,
     waiting: Vec<CallId>,
     shown: Shown,
@@ -70,6 +72,7 @@ impl ExtensionState {
             address: None,
             line: Line::Unknown,
             offline: None,
+            offline_at: None,
             legs: Vec::new(),
             waiting: Vec::new(),
             shown: Shown::Unknown,
@@ -164,7 +167,7 @@ impl ExtensionState {
                 self.busy_at = Some(now);
                 if !overtaken {
                     self.line = Line::Busy;
-                    self.offline = self.offline.and(Some(false));
+                    self.is_reachable(now, doubt);
                 }
             }
             LineStatus::Ringing => {
@@ -180,7 +183,7 @@ impl ExtensionState {
                 let again = |leg: &Leg| leg.phase == Phase::Ringing && recent(Some(leg.heard_at));
                 let legs = &self.legs;
                 self.doubted.retain(|doubted| !legs.iter().any(|leg| leg.leg == *doubted && again(leg)));
-                self.offline = self.offline.and(Some(false));
+                self.is_reachable(now, doubt);
             }
             LineStatus::Idle | LineStatus::RegisteredIdle => self.went_idle(now, doubt, status, reply),
             LineStatus::Online => {
@@ -191,6 +194,7 @@ impl ExtensionState {
             }
             LineStatus::Offline => {
                 self.offline = Some(true);
+                self.offline_at = Some(now);
                 self.line = Line::Idle;
                 // A telephone without network has no calls any more; its legs' own end may still come.
                 self.doubt_if_in_call(now, doubt, reply);
@@ -233,7 +237,7 @@ impl ExtensionState {
         if status == LineStatus::RegisteredIdle {
             self.offline = Some(false);
         } else if !of_earlier_call {
-            self.offline = self.offline.and(Some(false));
+            self.is_reachable(now, doubt);
         }
         let used_since_release =
             recent(self.released_at) && self.busy_at.max(self.rang_at) > self.released_at;
@@ -248,6 +252,13 @@ impl ExtensionState {
         } else if !of_earlier_call {
             self.line = Line::Idle;
             self.doubt_if_in_call(now, doubt, reply);
+        }
+    }
+
+    /// Whoever does something is registered, unless its OFFLINE may have overtaken the report of it.
+    fn is_reachable(&mut self, now: Timestamp, doubt: &Doubt) {
+        if self.offline_at.is_none_or(|at| now.since(at) > doubt.overtake) {
+            self.offline = self.offline.and(Some(false));
         }
     }
 
@@ -290,8 +301,7 @@ impl ExtensionState {
             (None, false) => {}
         }
         if phase.is_live() {
-            // Whoever rings or talks is reachable.
-            self.offline = self.offline.and(Some(false));
+            self.is_reachable(now, doubt);
         }
     }
 

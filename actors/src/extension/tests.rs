@@ -56,6 +56,20 @@ fn follows_its_line() {
 }
 
 #[test]
+fn what_its_offline_overtook_does_not_bring_it_back() {
+    for overtaken in [LineStatus::Idle, LineStatus::Busy] {
+        let mut b = Bench::new();
+        b.line(5000, LineStatus::Online);
+        b.line(5000, LineStatus::Busy);
+        b.line(5000, LineStatus::Offline);
+        b.line(400, overtaken);
+        assert_eq!(b.shows(), Shown::Offline, "{overtaken:?}");
+        b.line(5000, LineStatus::Idle);
+        assert_eq!(b.shows(), Shown::Idle, "its ONLINE was lost");
+    }
+}
+
+#[test]
 fn an_idle_of_the_call_before_does_not_end_the_next() {
     let mut b = Bench::new();
     b.line(0, LineStatus::Busy);

@@ -266,6 +266,8 @@ pub struct FleetConfig {
     pub groups: usize,
     /// Members of each group.
     pub group_members: usize,
+    /// All free members of these groups ring at once; otherwise one after the other.
+    pub groups_ring_all: bool,
     /// How many may wait in one queue. Real devices take 30; less lets `full` happen.
     pub queue_capacity: usize,
     /// Voice menus on each device.
@@ -320,6 +322,7 @@ impl Default for FleetConfig {
             run_for: None,
             groups: 2,
             group_members: 2,
+            groups_ring_all: false,
             queue_capacity: 3,
             menus: 3,
             wire_ids: 4096,

@@ -47,7 +47,7 @@ mod script;
 pub use config::{Close, Connection, Dialect, Faults, FleetConfig, Method, Mix};
 pub use dialect::{Content, Report};
 pub use engine::{
-    AcceptTruth, CallTruth, DeviceTruth, Direction, Emission, Engine, LegTruth, MenuTruth, Truth,
+    AcceptTruth, CallTruth, DeviceTruth, Direction, Emission, Engine, LegTruth, MenuTruth, Truth, Watching,
 };
 pub use fleet::{CommandFault, DeviceAction, DeviceFault, Fleet};
 pub use script::{Requests, script};

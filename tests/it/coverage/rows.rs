@@ -927,7 +927,7 @@ const MANAGE: &[Row] = &[
         reply: DONE,
         after: &[Asked(
             r#"{"command": "query_voice_files"}"#,
-            r#"{"voice_files": ["welcome.pcm", "busy.pcm", "waiting.pcm", "connect.pcm", "silence.pcm"]}"#,
+            r#"{"voice_files": ["welcome.pcm", "busy.pcm", "waiting.pcm", "connect.pcm", "silence.pcm", "…"]}"#,
         )],
     },
     Row {
@@ -1002,7 +1002,7 @@ const PARAMETERS: &[Row] = parameters! {
     "API_RESPONSE_TO" 526: "5", "9";
     "CONTROL_TYPE" 554: "0", "1", restart;
     "FT_API_1" 599 on "IPLine 21" 21: "0x27", "0x37";
-    "FT_API_1" 599 on "IPPhone 2" 2: "0x00", "0x07";
+    "FT_API_1" 599 on "IPPhone 2" 2: "0x07", "0x00";
     "CB_TYPE" 615: "0", "1";
     "API_DISPLAY" 624: "yes", "no";
     "CONFIG_CHANGE" 883: "0", "2";

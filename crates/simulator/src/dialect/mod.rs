@@ -9,6 +9,9 @@ mod tests;
 mod yeastar;
 mod zycoo;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::config::{Dialect, FleetConfig};
 use crate::engine::call::Call;
 use crate::engine::{Happening, Local, Zone};
@@ -85,6 +88,13 @@ impl Voice {
     pub(crate) fn configure(&mut self, mac: bool, password: &str, quiet: bool, records: bool) {
         if let Self::Om(om) = self {
             om.configure(mac, password, quiet, records);
+        }
+    }
+
+    /// Says nothing more of what these extensions do; only an OM has such a switch.
+    pub(crate) fn silence(&mut self, extensions: BTreeSet<Arc<str>>) {
+        if let Self::Om(om) = self {
+            om.silenced = extensions;
         }
     }
 

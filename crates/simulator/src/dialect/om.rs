@@ -1,7 +1,9 @@
 //! New Rock OM: XML. Element order, blanks and line ends follow captured reports: LF only, two
 //! blanks of indent, one line end after the root that the length counts.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::{Content, Frame, Report};
 use crate::config::FleetConfig;
@@ -26,6 +28,8 @@ pub(crate) struct Om {
     /// Names who meets a full queue by the wire id alone.
     short_when_full: bool,
     codec: &'static str,
+    /// Extensions whose API switch is off.
+    pub(super) silenced: BTreeSet<Arc<str>>,
 }
 
 impl Om {
@@ -40,6 +44,7 @@ impl Om {
             blank_after_ring: index % 4 == 3,
             short_when_full: index % 2 == 1,
             codec: if index % 3 == 1 { "G729" } else { "PCMU" },
+            silenced: BTreeSet::new(),
         }
     }
 
@@ -52,11 +57,28 @@ impl Om {
     }
 
     pub(crate) fn report(&self, frame: &Frame<'_>, happening: &Happening<'_>, out: &mut dyn FnMut(Report)) {
-        if self.password.is_empty() {
-            self.write(frame, happening, out);
-        } else {
-            self.write(frame, happening, &mut |report| out(self.signed(frame, report)));
+        self.write(frame, happening, &mut |report| {
+            if self.is_silenced(&report) {
+                return;
+            }
+            out(if self.password.is_empty() { report } else { self.signed(frame, report) });
+        });
+    }
+
+    /// Whether a report is of lines whose state is not reported (4.6): of the line that it names first, and
+    /// the end of a call of all that it names. Records are not meant, nor keys and the ends of announcements.
+    fn is_silenced(&self, report: &Report) -> bool {
+        if self.silenced.is_empty() || matches!(report.kind, "Cdr" | "DTMF" | "EndOfAnn") {
+            return false;
         }
+        let body = String::from_utf8_lossy(&report.body);
+        let mut lines = body.lines().filter_map(|line| {
+            let (kind, rest) = line.strip_prefix("  <")?.split_once(' ')?;
+            let number = rest.split('"').nth(1)?;
+            matches!(kind, "ext" | "visitor" | "outer" | "menu").then_some((kind, number))
+        });
+        let silenced = |(kind, number): (&str, &str)| kind == "ext" && self.silenced.contains(number);
+        if report.kind == "BYE" { lines.all(silenced) } else { lines.next().is_some_and(silenced) }
     }
 
     /// The signature is a root of its own, behind the report's.
@@ -95,6 +117,11 @@ impl Om {
                 let quiet = self.quiet && frame.call.is_some_and(|call| call.order.commanded);
                 self.rings(extension, *caller, quiet, out);
             }
+            H::RingsAlone { extension } => {
+                event("RING", ext(extension));
+                event("BUSY", ext(extension));
+            }
+            H::AnswersAlone { extension } => event("ANSWER", ext(extension)),
             H::RingsToCall { extension, with } => self.rings_to_call(extension, *with, out),
             H::PicksUp { extension, with } => event("ANSWER", ext(extension) + &caller_to_be(*with)),
             H::Answers { extension, caller } => {

@@ -86,6 +86,8 @@ impl Yeastar {
             H::SentOut { .. }
             | H::LineDials { .. }
             | H::Diverted { .. }
+            | H::RingsAlone { .. }
+            | H::AnswersAlone { .. }
             | H::RingsToCall { .. }
             | H::PicksUp { .. }
             | H::Queued { .. }

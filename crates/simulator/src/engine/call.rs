@@ -59,6 +59,8 @@ pub(crate) enum Target {
     Outside,
     /// Two outside parties.
     Both,
+    /// The device itself wakes this extension.
+    Alarm(usize),
 }
 
 /// Where calls are forwarded to.
@@ -161,6 +163,8 @@ pub(crate) struct Call {
     pub(crate) trunks: Vec<usize>,
     pub(crate) caller: Option<usize>,
     pub(crate) callee: Option<usize>,
+    /// The other telephones that ring for it at the same time, each of which may become the callee.
+    pub(crate) beside: Vec<usize>,
     pub(crate) menu: Option<InMenu>,
     pub(crate) group: Option<usize>,
     /// The extension whose forwarding took the call.
@@ -214,6 +218,7 @@ impl Call {
             trunks: Vec::new(),
             caller: None,
             callee: None,
+            beside: Vec::new(),
             menu: None,
             group: None,
             forwarded_by: None,
@@ -234,6 +239,11 @@ impl Call {
             frozen: false,
             order: Order::default(),
         }
+    }
+
+    /// Everybody who is called: one telephone, or all that ring for it at the same time.
+    pub(crate) fn called(&self) -> impl Iterator<Item = usize> {
+        self.callee.into_iter().chain(self.beside.iter().copied())
     }
 
     /// Somebody answered at `now`; the outcome is settled by the first.

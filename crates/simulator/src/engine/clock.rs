@@ -24,6 +24,8 @@ pub(crate) enum Wake {
     PhoneReturns { extension: usize, boot: u32 },
     /// Somebody saves the device's configuration.
     Configured,
+    /// It is time to wake an extension; stale if its alarm was set again since.
+    Alarm { extension: usize, set: u32 },
     /// The device has booted.
     Booted { boot: u32 },
 }

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Emission;
 use super::call::{Call, Direction, Plan};
 use super::clock::{Clock, Wake};
 use super::happening::Happening;
 use super::making::{extensions, groups, habits, trunks};
 use super::wire::{Channel, IdPool, Wire};
-use crate::config::{Dialect, FleetConfig};
+use crate::config::{Connection, Dialect, FleetConfig};
 use crate::dialect::{Frame, Voice};
 use crate::dice::Dice;
 use crate::om::Desk;
@@ -34,6 +36,28 @@ impl Phone {
     }
 }
 
+/// Whom an extension may listen to, and who may listen to it: four switches that a device has on its web
+/// pages and nowhere else (chapters 2.1.5.1 and 2.1.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Watching {
+    /// It may monitor others.
+    pub monitors: bool,
+    /// It may barge in on others.
+    pub barges_in: bool,
+    /// Nobody may monitor it, nor whoever talks to it.
+    pub is_not_monitored: bool,
+    /// Nobody may barge in on it, nor on whoever talks to it.
+    pub is_not_barged_in_on: bool,
+}
+
+impl Default for Watching {
+    /// Everybody may listen to everybody.
+    fn default() -> Self {
+        Self { monitors: true, barges_in: true, is_not_monitored: false, is_not_barged_in_on: false }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Extension {
     pub(crate) number: Arc<str>,
@@ -47,6 +71,11 @@ pub(crate) struct Extension {
     /// The held call and the other one are joined.
     pub(crate) conference: bool,
     pub(crate) muted: bool,
+    /// Its API switch (`FT_API_1` of its line), if no command has assigned another.
+    pub(crate) own_api: u8,
+    pub(crate) watching: Watching,
+    /// How often its alarm was set: only the last time counts.
+    pub(crate) alarms: u32,
     /// What was assigned to it by commands.
     pub(crate) assigned: BTreeMap<&'static str, String>,
 }
@@ -55,6 +84,11 @@ impl Extension {
     /// Takes no calls.
     pub(crate) fn is_undisturbed(&self) -> bool {
         self.assigned.get("No_Disturb").is_some_and(|set| set == "on")
+    }
+
+    /// Its API switch (4.6): 0x07 has its state reported, 0x08 single keys.
+    pub(crate) fn api(&self) -> u8 {
+        self.assigned.get("api").and_then(|set| set.parse().ok()).unwrap_or(self.own_api)
     }
 }
 
@@ -96,8 +130,17 @@ pub(crate) struct Group {
     pub(crate) own: Option<Vec<usize>>,
     pub(crate) voicefile: String,
     pub(crate) distribution: String,
+    /// Without a distribution all free members ring: how the device itself is configured.
+    pub(crate) rings_all_by_itself: bool,
     /// Who was rung last, by place in the list.
     pub(crate) last: usize,
+}
+
+impl Group {
+    /// All free members ring at once, and not one after the other.
+    pub(crate) fn rings_all(&self) -> bool {
+        self.distribution == "group" || self.distribution.is_empty() && self.rings_all_by_itself
+    }
 }
 
 /// How this device's firmware differs from the others'.
@@ -141,6 +184,8 @@ pub(crate) struct Device {
     pub(crate) boot: u32,
     pub(crate) up: bool,
     pub(crate) paused: bool,
+    /// It sends its reports on kept connections; an OM heeds what it was set to when it last booted.
+    pub(crate) keeps_connections: bool,
     /// What commands have set and done, and what the device demands of them.
     pub(crate) om: Desk,
 }
@@ -172,6 +217,7 @@ impl Device {
             boot: 0,
             up: true,
             paused: false,
+            keeps_connections: config.connection == Connection::Long,
             om: Desk::new(config, index),
         }
     }
@@ -225,6 +271,7 @@ impl Device {
             group.waiting.clear();
         }
         self.forget_assigned();
+        self.heed_control_type();
         clock.wake(self.index, 2000, Wake::Booted { boot: self.boot });
     }
 
@@ -241,6 +288,7 @@ impl Device {
                 self.phone_returns(clock, extension);
             }
             Wake::Configured => self.configured(clock),
+            Wake::Alarm { extension, set } => self.alarm(clock, extension, set),
             Wake::Booted { boot } if boot == self.boot => self.come_up(clock),
             Wake::OnHook { .. } | Wake::Offer { .. } | Wake::PhoneReturns { .. } | Wake::Booted { .. } => {}
         }

@@ -18,8 +18,9 @@ impl Device {
             self.menu_is_over(clock, call, menu);
         }
         // Records come before or after the telephones are told to be free; both were seen.
-        let phones = call.callee.into_iter().chain(call.caller);
-        let freed: Vec<usize> = phones.filter(|&phone| self.lets_go(clock, phone, call.id)).collect();
+        let phones: Vec<usize> = call.called().chain(call.caller).collect();
+        let freed: Vec<usize> =
+            phones.into_iter().filter(|&phone| self.lets_go(clock, phone, call.id)).collect();
         if self.dice.chance(0.5) {
             self.say_free(clock, call, &freed);
             self.write_records(clock, call);

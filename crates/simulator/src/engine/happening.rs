@@ -55,6 +55,14 @@ pub(crate) enum Happening<'a> {
         extension: &'a str,
         caller: Party<'a>,
     },
+    /// An extension rings because the device itself wakes it.
+    RingsAlone {
+        extension: &'a str,
+    },
+    /// It was woken.
+    AnswersAlone {
+        extension: &'a str,
+    },
     /// An extension rings because a command has it call; `with` rings already.
     RingsToCall {
         extension: &'a str,

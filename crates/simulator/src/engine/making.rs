@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::device::{Extension, Group, Habits, Phone, Trunk};
+use super::device::{Extension, Group, Habits, Phone, Trunk, Watching};
 use crate::config::{Dialect, FleetConfig};
 
 pub(crate) fn habits(config: &FleetConfig, index: usize) -> Habits {
@@ -40,6 +40,10 @@ pub(crate) fn extensions(count: usize) -> Vec<Extension> {
             held: None,
             conference: false,
             muted: false,
+            watching: Watching::default(),
+            alarms: 0,
+            // Every third one reports single keys as well.
+            own_api: if index % 3 == 2 { 0x0F } else { 0x07 },
             assigned: BTreeMap::new(),
         })
         .collect()
@@ -92,6 +96,7 @@ pub(crate) fn groups(config: &FleetConfig, extensions: &[Extension]) -> Vec<Grou
             own: Some(members.to_vec()),
             voicefile: String::new(),
             distribution: String::new(),
+            rings_all_by_itself: config.groups_ring_all,
             last: 0,
         })
         .collect()

@@ -21,10 +21,12 @@ mod placing;
 mod progress;
 mod queue;
 mod records;
+mod ringing;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod truth;
+mod wakeup;
 pub(crate) mod wire;
 
 use anyhow::{Context, bail};
@@ -34,8 +36,10 @@ use call::{Plan, Target};
 use clock::Clock;
 pub(crate) use clock::{Local, Zone};
 use device::Device;
+pub use device::Watching;
 pub(crate) use happening::Happening;
 pub use truth::{AcceptTruth, CallTruth, DeviceTruth, LegTruth, MenuTruth, Truth};
+pub(crate) use wakeup::time_of_day;
 
 use crate::config::FleetConfig;
 use crate::dialect::Report;
@@ -155,6 +159,11 @@ impl Engine {
         self.devices.get(device).is_some_and(Device::posts)
     }
 
+    /// Whether a device sends its reports on kept connections.
+    pub(crate) fn keeps_connections(&self, device: usize) -> bool {
+        self.devices.get(device).is_some_and(|device| device.keeps_connections)
+    }
+
     /// Whether a device has booted.
     pub(crate) fn is_up(&self, device: usize) -> bool {
         self.devices.get(device).is_some_and(|device| device.up)
@@ -167,6 +176,14 @@ impl Engine {
         }
         let device = self.devices.get_mut(device).context("there is no such device")?;
         (0..device.trunks.len()).for_each(|trunk| device.set_trunk_api(trunk, api));
+        Ok(())
+    }
+
+    /// Says whom an extension may listen to from now on, and who may listen to it.
+    pub fn set_watching(&mut self, device: usize, extension: &str, watching: Watching) -> anyhow::Result<()> {
+        let device = self.devices.get_mut(device).context("there is no such device")?;
+        let of = device.extensions.iter_mut().find(|of| *of.number == *extension);
+        of.with_context(|| format!("{} has no extension {extension:?}", device.name))?.watching = watching;
         Ok(())
     }
 

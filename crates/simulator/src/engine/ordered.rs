@@ -14,11 +14,13 @@ pub(crate) const OPERATOR: usize = 0;
 const AT_ONCE_MS: u64 = 200;
 
 impl Device {
-    /// Counts a ringing that a command has caused. Where a group hunts on, the device rings by itself.
-    pub(crate) fn count_ring(&mut self, call: &mut Call, extension: usize) {
+    /// Counts ringings that a command has caused. Where a group hunts on, the device rings by itself.
+    pub(crate) fn count_rings(&mut self, call: &mut Call, extensions: &[usize]) {
         if call.order.rings_counted {
-            let number = self.extensions[extension].number.to_string();
-            *self.om.done.rings.entry(number).or_default() += 1;
+            for &extension in extensions {
+                let number = self.extensions[extension].number.to_string();
+                *self.om.done.rings.entry(number).or_default() += 1;
+            }
             call.order.rings_counted = !matches!(call.plan.target, Target::Group(_));
         }
     }
@@ -26,7 +28,7 @@ impl Device {
     /// The caller of a call that a command placed is rung; `call.order.then` says what follows.
     pub(crate) fn ring_to_call(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) {
         call.stage = Stage::CallerRings;
-        self.count_ring(call, extension);
+        self.count_rings(call, &[extension]);
         self.extensions[extension].phone = Phone::Ringing;
         self.extensions[extension].call = Some(call.id);
         let number = &self.extensions[extension].number;
@@ -172,7 +174,7 @@ impl Device {
 
     /// Who listened to this call has nothing to hear any more.
     pub(crate) fn end_watchers(&mut self, clock: &mut Clock, call: &Call) {
-        for watched in call.callee.into_iter().chain(call.caller) {
+        for watched in call.called().chain(call.caller) {
             let watcher =
                 self.calls.values().find(|other| other.order.watches == Some(watched)).map(|other| other.id);
             if let Some(mut watcher) = watcher.and_then(|id| self.calls.remove(&id)) {

@@ -3,6 +3,7 @@
 use super::Happening;
 use super::clock::{Clock, Wake};
 use super::device::{Device, Phone};
+use super::happening::Outcome;
 
 impl Device {
     pub(crate) fn online(&self, index: usize) -> Happening<'_> {
@@ -35,8 +36,8 @@ impl Device {
             }
         } else {
             let phone = self.dice.below(self.extensions.len() as u64) as usize;
-            if self.can_fail(phone) {
-                self.take_off_line(clock, phone);
+            if self.can_fail(phone) || self.rings_beside_others(phone).is_some() {
+                self.goes_off_line(clock, phone);
             }
         }
     }
@@ -44,6 +45,20 @@ impl Device {
     fn can_fail(&self, index: usize) -> bool {
         let extension = &self.extensions[index];
         extension.ip && self.is_idle(index) && !self.reserved(index)
+    }
+
+    /// A telephone loses its registration, whatever it does. Where it rings beside others these ring on;
+    /// any other call that it is in is over.
+    pub(crate) fn goes_off_line(&mut self, clock: &mut Clock, index: usize) {
+        if !self.leaves_others_ringing(clock, index) {
+            let of_it = self.extensions[index].call.into_iter().chain(self.extensions[index].held);
+            for id in of_it.collect::<Vec<_>>() {
+                if let Some(mut call) = self.calls.remove(&id) {
+                    self.end(clock, &mut call, Outcome::NoAnswer);
+                }
+            }
+        }
+        self.take_off_line(clock, index);
     }
 
     fn take_off_line(&mut self, clock: &mut Clock, index: usize) {

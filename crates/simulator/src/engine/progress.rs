@@ -119,7 +119,7 @@ impl Device {
             Target::Group(group) => self.enter_group(clock, call, group),
             Target::Menu(menu) => self.enter_menu(clock, call, menu),
             Target::WaitFor(extension) => self.wait_for(clock, call, extension),
-            Target::Outside | Target::Both => false,
+            Target::Outside | Target::Both | Target::Alarm(_) => false,
         }
     }
 
@@ -135,28 +135,6 @@ impl Device {
         }
     }
 
-    /// An extension begins to ring.
-    pub(crate) fn ring(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) {
-        call.stage = Stage::Ringing;
-        call.callee = Some(extension);
-        call.leg_started = clock.now;
-        call.leg_callid = self.next_callid();
-        call.talking_since = None;
-        if call.direction == Direction::Internal {
-            call.to = Some(self.extensions[extension].number.clone());
-        }
-        self.count_ring(call, extension);
-        self.extensions[extension].phone = Phone::Ringing;
-        self.extensions[extension].call = Some(call.id);
-        if let Some(caller) = self.originator(call) {
-            let extension = &self.extensions[extension].number;
-            self.emit(clock, Some(call), &Happening::Rings { extension, caller });
-        }
-        let patience = if call.plan.answered { self.habits.ring_ms } else { self.habits.ring_ms * 2 };
-        let delay = self.dice.around(patience).max(1);
-        self.after(clock, call, delay);
-    }
-
     /// The ringing extension or outside party answers, or nobody does.
     fn ringing_ends(&mut self, clock: &mut Clock, call: &mut Call) -> bool {
         match (call.callee, call.plan.target) {
@@ -164,46 +142,15 @@ impl Device {
                 self.stops_ringing(clock, call, by);
                 self.divert(clock, call, by, to)
             }
-            (Some(extension), Target::Group(_)) if self.dice.chance(0.15) => {
+            (Some(extension), Target::Group(group))
+                if !self.groups[group].rings_all() && self.dice.chance(0.15) =>
+            {
                 self.hunt_on(clock, call, extension)
             }
-            (Some(extension), _) if call.plan.answered => self.answer(clock, call, extension),
+            (Some(_), _) if call.plan.answered => self.somebody_answers(clock, call),
             (None, _) if call.plan.answered => self.outer_answers(clock, call),
             _ => self.end(clock, call, Outcome::NoAnswer),
         }
-    }
-
-    /// A telephone goes quiet although its caller is still there.
-    pub(crate) fn stops_ringing(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) {
-        call.callee = None;
-        if !self.lets_go(clock, extension, call.id) {
-            return;
-        }
-        self.emit(
-            clock,
-            Some(call),
-            &Happening::WentOnHook { extension: &self.extensions[extension].number },
-        );
-        self.offer_soon(clock, extension);
-    }
-
-    fn answer(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) -> bool {
-        call.answered(clock.now);
-        self.extensions[extension].phone = Phone::Busy;
-        if let Some(caller) = self.originator(call) {
-            let number = &self.extensions[extension].number;
-            self.emit(clock, Some(call), &Happening::Answers { extension: number, caller });
-        }
-        if call.order.watches.is_some() {
-            // Until the talk that it listens to is over.
-            return true;
-        }
-        if call.direction == Direction::Internal && call.menu.is_some() {
-            let menu = call.menu.map_or(1, |menu| menu.menu);
-            return self.enter_menu(clock, call, menu);
-        }
-        self.talk(clock, call);
-        true
     }
 
     /// Lets them talk for a while.
@@ -232,7 +179,9 @@ impl Device {
         let outside =
             call.visitor.as_ref().map(Party::Visitor).or_else(|| call.outers.last().map(Party::Outer));
         let bare = call.visitor.iter().chain(&call.outers).any(|wire| wire.bare);
-        if let (Some(extension), Some(with), false) = (extension, outside, bare) {
+        if let (Some(extension), Some(with), false) = (extension, outside, bare)
+            && self.reports_keys(extension)
+        {
             let party = Party::Extension(&self.extensions[extension].number);
             self.emit(clock, Some(call), &Happening::Digits { party, info: &digit, with });
         }

@@ -10,10 +10,9 @@ impl Device {
     /// A call reaches a group: a free member rings, or it waits, or it is refused.
     pub(crate) fn enter_group(&mut self, clock: &mut Clock, call: &mut Call, index: usize) -> bool {
         call.group = Some(index);
-        if self.groups[index].waiting.is_empty()
-            && let Some(member) = self.free_member(index)
-        {
-            self.ring(clock, call, member);
+        let free = if self.groups[index].waiting.is_empty() { self.next_members(index) } else { Vec::new() };
+        if !free.is_empty() {
+            self.ring_together(clock, call, &free);
             return true;
         }
         let group = &self.groups[index];
@@ -35,6 +34,19 @@ impl Device {
         let patience = self.dice.around(self.habits.talk_ms * 3).max(1);
         self.after(clock, call, patience);
         true
+    }
+
+    /// Who rings for the next call: the next free member, or all of them.
+    fn next_members(&mut self, group: usize) -> Vec<usize> {
+        if self.groups[group].rings_all() {
+            self.free_members(group)
+        } else {
+            self.free_member(group).into_iter().collect()
+        }
+    }
+
+    fn free_members(&self, group: usize) -> Vec<usize> {
+        self.groups[group].members.iter().copied().filter(|&member| self.takes_calls(member)).collect()
     }
 
     fn free_member(&mut self, group: usize) -> Option<usize> {
@@ -116,7 +128,13 @@ impl Device {
         if let Stage::WaitingFor(_) = call.stage {
             call.plan.target = Target::Extension(extension);
         }
-        self.ring(clock, &mut call, extension);
+        match call.group.filter(|&group| call.stage == Stage::Queued && self.groups[group].rings_all()) {
+            Some(group) => {
+                let free = self.free_members(group);
+                self.ring_together(clock, &mut call, &free);
+            }
+            None => self.ring(clock, &mut call, extension),
+        }
         self.keep(call, true);
     }
 

@@ -27,6 +27,9 @@ struct Draft<'a> {
 
 impl Device {
     pub(crate) fn write_records(&mut self, clock: &mut Clock, call: &Call) {
+        if call.is_alarm() {
+            return;
+        }
         match call.direction {
             Direction::Inbound => self.records_inbound(clock, call),
             Direction::Outbound => self.records_outbound(clock, call),

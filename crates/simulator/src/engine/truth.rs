@@ -301,7 +301,7 @@ impl Device {
             let state = if index < last { "talking" } else { calling };
             legs.push(LegTruth::new("outer", &outer.to, state));
         }
-        if let Some(callee) = call.callee {
+        for callee in call.called() {
             legs.push(LegTruth::new("extension", &self.extensions[callee].number, calling));
         }
         legs

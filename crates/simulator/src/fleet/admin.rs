@@ -15,6 +15,7 @@ use super::DeviceAction;
 use super::faults::DeviceFault;
 use super::shared::Shared;
 use crate::config::Faults;
+use crate::engine::Watching;
 
 const HEAD_LIMIT: usize = 8 * 1024;
 const BODY_LIMIT: usize = 64 * 1024;
@@ -169,6 +170,7 @@ fn respond(shared: &Shared, request: &Request) -> (u16, Value) {
         }
         ("POST", ["devices", device, "calls"]) => place_call(shared, device, &request.body),
         ("POST", ["devices", device, "fault"]) => set_device_fault(shared, device, &request.body),
+        ("POST", ["devices", device, "watching"]) => set_watching(shared, device, &request.body),
         ("POST", ["devices", device, action]) => act(shared, device, action),
         (_, ["truth" | "healthz" | "faults" | "pause" | "resume"] | ["devices", _, _]) => (
             405,
@@ -177,7 +179,7 @@ fn respond(shared: &Shared, request: &Request) -> (u16, Value) {
         _ => (
             404,
             json!({ "error": "no such path: use GET /truth, GET /healthz, POST /pause, /resume, /faults, \
-                              /devices/{device}/{reboot|hang|resume|unplug|plug|calls|fault}" }),
+                              /devices/{device}/{reboot|hang|resume|unplug|plug|calls|fault|watching}" }),
         ),
     }
 }
@@ -228,6 +230,21 @@ fn set_device_fault(shared: &Shared, device: &str, body: &[u8]) -> (u16, Value) 
     }
 }
 
+fn set_watching(shared: &Shared, device: &str, body: &[u8]) -> (u16, Value) {
+    let read = || {
+        let mut fields: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
+        let Value::String(extension) = fields.remove("extension")? else { return None };
+        Some((extension, serde_json::from_value::<Watching>(Value::Object(fields)).ok()?))
+    };
+    let Some((extension, switches)) = read() else {
+        return refused("send {\"extension\": \"201\", \"monitors\": false}");
+    };
+    match shared.set_watching(device, &extension, switches) {
+        Ok(()) => (200, json!(switches)),
+        Err(error) => (404, json!({ "error": error.to_string() })),
+    }
+}
+
 fn act(shared: &Shared, device: &str, action: &str) -> (u16, Value) {
     let known = match action {
         "reboot" => DeviceAction::Reboot,
@@ -238,7 +255,7 @@ fn act(shared: &Shared, device: &str, action: &str) -> (u16, Value) {
         _ => {
             return (
                 404,
-                json!({ "error": "no such action: use reboot, hang, resume, unplug, plug, calls, fault" }),
+                json!({ "error": "no such action: use reboot, hang, resume, unplug, plug, calls, fault, watching" }),
             );
         }
     };

@@ -20,6 +20,8 @@ pub(crate) struct Parcel {
     pub(crate) report: Report,
     /// By POST; heeded by an OM, whose method can be set while it runs.
     pub(crate) post: bool,
+    /// On a kept connection; an OM heeds what that is set to when it boots.
+    pub(crate) long: bool,
     /// Where it goes, if a login said so.
     pub(crate) to: Option<Arc<Target>>,
     /// A copy of it was written to a socket.
@@ -30,7 +32,14 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(crate) fn new(report: Report, copies: u8, post: bool) -> Self {
-        Self { report, post, to: None, left: AtomicBool::new(false), open: AtomicU8::new(copies) }
+        Self {
+            report,
+            post,
+            long: false,
+            to: None,
+            left: AtomicBool::new(false),
+            open: AtomicU8::new(copies),
+        }
     }
 }
 

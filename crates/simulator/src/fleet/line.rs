@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::http::{Answer, Style, Target, Wire};
 use super::kept::Kept;
 use super::ledger::{Ledger, Parcel};
-use crate::config::{Close, Connection, Dialect, FleetConfig};
+use crate::config::{Close, Dialect, FleetConfig};
 use crate::dice::Dice;
 
 /// Reports that may wait for one device's line.
@@ -40,6 +40,8 @@ pub(crate) struct Outgoing {
 pub(crate) struct Line {
     sender: Arc<Sender>,
     kept: Kept,
+    /// An OM sends its records on a connection of their own (6.1, `CONTROL_TYPE`).
+    kept_for_records: Kept,
     held: BinaryHeap<Reverse<(Instant, u64)>>,
     parcels: std::collections::HashMap<u64, Arc<Parcel>>,
     count: u64,
@@ -52,7 +54,7 @@ pub(crate) struct Sender {
     pub(crate) style: Style,
     pub(crate) target: Target,
     close: Close,
-    connection: Connection,
+    separates_records: bool,
     /// Repeats a report until it is answered 200.
     pub(crate) repeats: bool,
     pub(crate) ledger: Arc<Ledger>,
@@ -66,13 +68,14 @@ impl Line {
             target: target.clone(),
             // Who repeats until it is answered cannot leave before the answer.
             close: if repeats { Close::Late } else { config.close },
-            connection: config.connection,
+            separates_records: config.dialect == Dialect::Om,
             repeats,
             ledger,
         };
         Self {
             sender: Arc::new(sender),
             kept: Kept::default(),
+            kept_for_records: Kept::default(),
             held: BinaryHeap::new(),
             parcels: std::collections::HashMap::new(),
             count: 0,
@@ -97,14 +100,20 @@ impl Line {
             }
         }
         while aside.join_next().await.is_some() {}
-        self.kept.finish(&self.sender).await;
+        self.hang_up().await;
+    }
+
+    /// Closes the kept connections, once what is owed on them has come.
+    async fn hang_up(&mut self) {
+        for mut kept in [std::mem::take(&mut self.kept), std::mem::take(&mut self.kept_for_records)] {
+            kept.finish(&self.sender).await;
+        }
     }
 
     async fn take(&mut self, outgoing: Outgoing, queue: &mut mpsc::Receiver<Outgoing>) {
         let Some(first) = self.hold_or_give(outgoing) else { return };
-        if self.sender.connection == Connection::Short {
-            let half = self.dice.chance(0.5);
-            self.sender.send_short(&first, half).await;
+        if !first.long {
+            self.send_alone(&first).await;
             return;
         }
         let mut batch = vec![first];
@@ -114,7 +123,25 @@ impl Line {
         {
             batch.extend(self.hold_or_give(outgoing));
         }
-        self.kept.send(&self.sender, batch).await;
+        // Where a boot has changed the manner within the batch, the kept ones are the older ones.
+        let (kept, alone): (Vec<_>, Vec<_>) = batch.into_iter().partition(|parcel| parcel.long);
+        self.send_kept(kept).await;
+        for parcel in alone {
+            self.send_alone(&parcel).await;
+        }
+    }
+
+    async fn send_alone(&mut self, parcel: &Parcel) {
+        self.hang_up().await;
+        let half = self.dice.chance(0.5);
+        self.sender.send_short(parcel, half).await;
+    }
+
+    async fn send_kept(&mut self, batch: Vec<Arc<Parcel>>) {
+        let of_their_own = |parcel: &Arc<Parcel>| self.sender.separates_records && parcel.report.is_cdr;
+        let (records, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(of_their_own);
+        self.kept.send(&self.sender, others).await;
+        self.kept_for_records.send(&self.sender, records).await;
     }
 
     /// A report to be held is put aside; any other is given back.
@@ -130,8 +157,8 @@ impl Line {
     async fn send_held(&mut self, aside: &mut JoinSet<()>) {
         let Some(Reverse((_, number))) = self.held.pop() else { return };
         let Some(parcel) = self.parcels.remove(&number) else { return };
-        if self.sender.connection == Connection::Long {
-            self.kept.send(&self.sender, vec![parcel]).await;
+        if parcel.long {
+            self.send_kept(vec![parcel]).await;
             return;
         }
         let half = self.dice.chance(0.5);

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::{Faults, FleetConfig};
-use crate::engine::Truth;
+use crate::engine::{Truth, Watching};
 pub use faults::{CommandFault, DeviceFault};
 use http::Target;
 use shared::Shared;
@@ -145,6 +145,11 @@ impl Fleet {
     /// Sets `FT_API_1` of all trunks of a device: 0x00, 0x07, 0x17, 0x27 or 0x37.
     pub fn set_trunk_api(&self, device: &str, api: u8) -> anyhow::Result<()> {
         self.shared.set_trunk_api(device, api)
+    }
+
+    /// Says whom an extension of an OM may listen to, and who may listen to it.
+    pub fn set_watching(&self, device: &str, extension: &str, watching: Watching) -> anyhow::Result<()> {
+        self.shared.set_watching(device, extension, watching)
     }
 
     /// Makes a Yeastar forget who is logged in.

@@ -13,7 +13,7 @@ use super::line::{Outgoing, QUEUE};
 use super::login::{self, Login};
 use crate::config::{Dialect, Faults, FleetConfig};
 use crate::dice::Dice;
-use crate::engine::{Emission, Engine, Truth};
+use crate::engine::{Emission, Engine, Truth, Watching};
 use crate::om::Request;
 
 #[derive(Debug)]
@@ -221,6 +221,18 @@ impl Shared {
         state.engine.set_trunk_api(index, api)
     }
 
+    pub(crate) fn set_watching(
+        &self,
+        device: &str,
+        extension: &str,
+        watching: Watching,
+    ) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        let index = state.index(device)?;
+        state.catch_up();
+        state.engine.set_watching(index, extension, watching)
+    }
+
     pub(crate) fn index(&self, device: &str) -> Option<usize> {
         self.lock().index(device).ok()
     }
@@ -315,6 +327,7 @@ impl State {
         exit.ledger.accepted();
         let mut parcel =
             Parcel::new(emission.report, 1 + u8::from(doubled), self.engine.posts(emission.device));
+        parcel.long = self.engine.keeps_connections(emission.device);
         parcel.to = exit.login.as_ref().and_then(Login::report_to);
         let parcel = Arc::new(parcel);
         let copies = [Some(overtaken.then_some(hold)), doubled.then_some(Some(later))];

@@ -37,6 +37,17 @@ impl Got {
         self.reports.lock().unwrap().len() as u64
     }
 
+    /// Waits until something is true of what was got.
+    async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..1500 {
+            if is_so(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it never came to that");
+    }
+
     fn bodies(&self, path: &str) -> Vec<String> {
         let reports = self.reports.lock().unwrap();
         let of_path = reports.iter().filter(|(head, _)| head.contains(&format!(" {path} ")));
@@ -174,9 +185,36 @@ async fn every_report_arrives_once_and_in_order_in_every_manner() {
         if connection == Connection::Short || manner == Manner::Closes {
             assert_eq!(connections, got.count());
         } else {
-            assert_eq!(connections, 2);
+            assert_eq!(connections, 4, "two devices, each with one for its records");
         }
     }
+}
+
+/// Waits for so many reports more; how many connections they took.
+async fn connections_of(got: &Got, reports: u64) -> usize {
+    let before = *got.connections.lock().unwrap();
+    let wanted = got.count() + reports;
+    got.until(|got| got.count() >= wanted).await;
+    *got.connections.lock().unwrap() - before
+}
+
+#[tokio::test]
+async fn an_om_keeps_its_connections_from_the_boot_on_that_follows_the_setting() {
+    let (address, got) = receiver(Manner::Polite).await;
+    let fleet = Fleet::start(FleetConfig { devices: 1, run_for: None, ..config(address) }).await.unwrap();
+    for (set, boots) in [("1", 2), ("0", 3)] {
+        let many = |connections: usize| connections > 50;
+        assert_eq!(many(connections_of(&got, 60).await), set == "1");
+        let answer = fleet.shared.web(0, &format!("method=gw.config.set&id554={set}&pass=admin")).unwrap();
+        assert!(answer.contains("stat=\"restart\""), "{answer}");
+        assert_eq!(many(connections_of(&got, 60).await), set == "1", "not before it boots");
+        fleet.act("sim-1", DeviceAction::Reboot).unwrap();
+        let booted = |body: &String| body.contains("\"BOOTUP\"");
+        got.until(|got| got.bodies("/sim-1").iter().filter(|body| booted(body)).count() == boots).await;
+        let connections = connections_of(&got, 60).await;
+        assert!(if set == "1" { connections <= 2 } else { many(connections) }, "{set}: {connections}");
+    }
+    fleet.stop().await;
 }
 
 #[tokio::test]
@@ -308,6 +346,14 @@ async fn the_admin_port_tells_the_truth_and_takes_faults() {
     assert_eq!(ask(admin, "POST /devices/sim-1/calls", call).await.0, 202);
     assert_eq!(ask(admin, "POST /devices/sim-9/calls", call).await.0, 409);
     assert_eq!(ask(admin, "POST /devices/sim-1/calls", "{}").await.0, 400);
+
+    let switches = "{\"extension\": \"201\", \"monitors\": false}";
+    let (status, set) = ask(admin, "POST /devices/sim-1/watching", switches).await;
+    assert_eq!((status, &set["monitors"], &set["barges_in"]), (200, &false.into(), &true.into()));
+    assert_eq!(ask(admin, "POST /devices/sim-9/watching", switches).await.0, 404);
+    for wrong in ["{\"extension\": \"201\", \"monitor\": false}", "{\"monitors\": false}", "x"] {
+        assert_eq!(ask(admin, "POST /devices/sim-1/watching", wrong).await.0, 400);
+    }
 
     assert_eq!(ask(admin, "POST /devices/sim-2/unplug", "").await.0, 200);
     let before = fleet.truth().devices["sim-2"].clone();

@@ -5,8 +5,10 @@ use super::settings::Setting;
 use super::words::{Refused, Reply, member, nested, status, with_id};
 use super::xml::Node;
 use crate::dialect::om::escaped;
+use crate::engine::clock::Clock;
 use crate::engine::device::{Device, Group};
 use crate::engine::ordered::OPERATOR;
+use crate::engine::time_of_day;
 
 /// The independent settings of an extension, in the document's order; groups come after the third.
 const SETTINGS: [&str; 13] = [
@@ -28,21 +30,24 @@ const SETTINGS: [&str; 13] = [
 const MEMBERS: usize = 20;
 
 impl Device {
-    pub(super) fn assign(&mut self, order: &Node) -> Reply {
+    pub(super) fn assign(&mut self, clock: &mut Clock, order: &Node) -> Reply {
         let Some(what) = order.children.first() else { return Err(Refused::new(1, "")) };
         match what.name.as_str() {
-            "ext" => self.assign_extension(what),
+            "ext" => self.assign_extension(clock, what),
             "group" => self.assign_group(what),
             "menu" => self.assign_menu(what),
             _ => Err(Refused::new(1, "")),
         }
     }
 
-    fn assign_extension(&mut self, what: &Node) -> Reply {
+    fn assign_extension(&mut self, clock: &mut Clock, what: &Node) -> Reply {
         let line = what.attribute("lineid").unwrap_or("");
         let index = (0..self.extensions.len()).find(|&index| self.extension_line(index) == line);
         let unknown = || Refused::new(7, format!("  <ext lineid=\"{}\" />\n", escaped(line)));
         let index = index.ok_or_else(unknown)?;
+        if let Some(named) = what.child("voicefile") {
+            self.om.can_play_or_fetch(named.text())?;
+        }
         if let Some(number) = what.child("id").map(Node::text) {
             let other = self.numbered(number).is_some_and(|other| other != index);
             if number.is_empty() || other || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -55,6 +60,9 @@ impl Device {
                 self.set(index, name, given.text());
             }
         }
+        if what.child("WAKEUP").is_some() {
+            self.set_alarm(clock, index);
+        }
         let groups: Vec<u32> = what.all("group").filter_map(|group| group.text().parse().ok()).collect();
         for group in &mut self.groups {
             group.members.retain(|&member| member != index);
@@ -63,6 +71,7 @@ impl Device {
             let group = self.group_numbered(number);
             self.groups[group].members.push(index);
         }
+        self.heed_switches();
         Ok(status(&self.assigned_extension(index)))
     }
 
@@ -76,6 +85,7 @@ impl Device {
             "Fwd_Type" => matches!(value, "0" | "1" | "2"),
             "Call_Pickup" | "autoAnswer" => matches!(value, "yes" | "no"),
             "No_Disturb" | "record" => matches!(value, "on" | "off" | "yes" | "no"),
+            "WAKEUP" => value.is_empty() || time_of_day(value).is_some(),
             "api" => value.parse::<u8>().is_ok(),
             _ => value.len() <= 128,
         };
@@ -119,6 +129,7 @@ impl Device {
             own: None,
             voicefile: String::new(),
             distribution: String::new(),
+            rings_all_by_itself: false,
             last: 0,
         });
         self.groups.len() - 1
@@ -139,9 +150,11 @@ impl Device {
         if !matches!(distribution.as_str(), "" | "sequential" | "group" | "circular") {
             return Err(refused(1));
         }
+        let voicefile = text("voicefile");
+        self.om.can_play_or_fetch(&voicefile)?;
         let index = self.group_numbered(number);
         let group = &mut self.groups[index];
-        group.voicefile = text("voicefile");
+        group.voicefile = voicefile;
         group.distribution = distribution;
         if members.is_empty() {
             group.members.clear();
@@ -171,6 +184,7 @@ impl Device {
         if !fits(&menu.repeat, 0, 65_535) || !fits(&menu.infolength, 1, 255) || menu.exit.len() > 1 {
             return Err(refused(1));
         }
+        self.om.can_play_or_fetch(&menu.voicefile)?;
         if menu.voicefile.is_empty() {
             self.om.menus.remove(&id);
         } else {
@@ -195,5 +209,6 @@ impl Device {
             extension.assigned.clear();
             extension.number = extension.own_number.clone();
         }
+        self.heed_switches();
     }
 }

@@ -35,6 +35,9 @@ impl Device {
             .filter(|child| matches!(child.name.as_str(), "ext" | "outer" | "visitor" | "menu"))
             .collect();
         let is_called = |node: &Node| node.name == "outer" && node.attribute("to").is_some();
+        if let Some(named) = order.child("voicefile") {
+            self.om.can_play(named.text())?;
+        }
         match parties.as_slice() {
             [one] if order.child("voicefile").is_some() => self.insert_voice(one),
             [from, to] => match (from.name.as_str(), to.name.as_str()) {

@@ -114,6 +114,7 @@ impl Device {
         if !self.is_idle(watcher) {
             return Err(Refused::new(4, both));
         }
+        self.may_watch(watcher, watched, barges_in).map_err(|()| Refused::new(2, both.clone()))?;
         let taken = self.calls.values().any(|call| call.order.watches == Some(watched));
         if self.talk_of(watched).is_none() || taken || self.extensions[watched].conference {
             return Err(Refused::new(1, both));
@@ -128,10 +129,28 @@ impl Device {
         Ok(String::new())
     }
 
+    /// Whether the switches let the first extension listen to the second one's talk. The manual names no code
+    /// of the refusal; "restricted" comes next to it.
+    fn may_watch(&self, watcher: usize, watched: usize, barges_in: bool) -> Result<(), ()> {
+        let talk = self.talk_of(watched).and_then(|id| self.calls.get(&id));
+        let beside = talk.into_iter().flat_map(|call| call.called().chain(call.caller));
+        let refuses = |extension: usize| {
+            let switches = self.extensions[extension].watching;
+            if barges_in { switches.is_not_barged_in_on } else { switches.is_not_monitored }
+        };
+        let switches = self.extensions[watcher].watching;
+        let may = if barges_in { switches.barges_in } else { switches.monitors };
+        if may && !refuses(watched) && !beside.into_iter().any(refuses) { Ok(()) } else { Err(()) }
+    }
+
     /// `Control Talk` and `Listen`: who listens takes part, or only listens again.
     pub(super) fn change_watch(&mut self, order: &Node, talks: bool) -> Reply {
         self.om.since(119)?;
         let index = self.about(order)?;
+        if talks && !self.extensions[index].watching.monitors {
+            // Who talks to whom it monitors must be one that may monitor (3.13).
+            return Err(self.refused(2, index));
+        }
         let refused = self.refused(1, index);
         let call = self.talk_of(index).and_then(|id| self.calls.get_mut(&id));
         match call.filter(|call| call.order.watches.is_some()) {
@@ -157,21 +176,5 @@ impl Device {
         };
         let talks = self.calls.get(&id).is_some_and(|call| call.stage == Stage::Talking);
         if talks { Ok(String::new()) } else { Err(Refused::new(1, "")) }
-    }
-
-    /// `Manage Query`.
-    pub(super) fn list_voice_files(&self) -> Reply {
-        self.om.since(124)?;
-        let files = crate::dialect::om::escaped(&self.om.voice_files.join("|")).into_owned();
-        Ok(super::words::status(&format!("<voicefile>{files}</voicefile>\n")))
-    }
-
-    /// `Manage Remove`: says OK whether or not there are such files, as the document warns.
-    pub(super) fn remove_voice_files(&mut self, order: &Node) -> Reply {
-        self.om.since(124)?;
-        let Some(named) = order.child("voicefile") else { return Err(Refused::new(1, "")) };
-        let gone: Vec<&str> = named.text().split('|').map(str::trim).collect();
-        self.om.voice_files.retain(|file| !gone.contains(&file.as_str()));
-        Ok(super::words::event("OK", ""))
     }
 }

@@ -12,6 +12,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod voice;
 mod web;
 mod words;
 mod xml;
@@ -77,10 +78,7 @@ impl Desk {
             settings: Settings::new(config),
             menus: BTreeMap::new(),
             done: Done::default(),
-            voice_files: ["welcome", "NewMorning", "busy", "waiting", "connect", "silence", "user_file1"]
-                .iter()
-                .map(|name| format!("{name}.pcm"))
-                .collect(),
+            voice_files: voice::at_first(),
             allowed: config.allowed_ips.clone(),
             web_password: config.web_password.clone(),
             firmware: config.firmware.clone(),
@@ -101,6 +99,16 @@ impl Desk {
             Some('#') if !menu.exit.is_empty() => fewer + &menu.exit,
             _ => digits.chars().cycle().take(length).collect(),
         }
+    }
+
+    /// Whether this API switch of an extension has its state reported. Before version 94 0x08 did, too (4.6).
+    fn monitors(&self, api: u8) -> bool {
+        api & if self.build < 94 { 0x0F } else { 0x07 } != 0
+    }
+
+    /// Whether it has single keys reported.
+    fn reports_keys(&self, api: u8) -> bool {
+        self.build >= 94 && api & 0x08 != 0
     }
 
     /// Refuses what came with a later version than this.
@@ -142,7 +150,7 @@ impl Device {
     fn obey(&mut self, clock: &mut Clock, order: &Node, kind: &str, unix_ms: u64) -> Reply {
         match (order.name.as_str(), kind) {
             ("Control", "Query") => self.query(order),
-            ("Control", "Assign") => self.assign(order),
+            ("Control", "Assign") => self.assign(clock, order),
             ("Control", "Clear") => self.clear(clock, order),
             ("Control", "Hold") => self.hold(order),
             ("Control", "Unhold") => self.unhold(clock, order),

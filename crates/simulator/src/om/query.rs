@@ -102,9 +102,10 @@ impl Device {
         for group in self.groups.iter().filter(|group| group.members.contains(&index)) {
             inside += &nested(4, &with_id("group", &group.number.to_string()), "");
         }
+        let api = extension.api().to_string();
         for (set, shown) in SHOWN {
             let value = extension.assigned.get(set).map(String::as_str);
-            let value = value.or_else(|| (set == "api").then_some("7"));
+            let value = if set == "api" { Some(api.as_str()) } else { value };
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 inside += &member(4, shown, value);
             }
@@ -135,11 +136,11 @@ impl Device {
 
     /// With whom an extension is in a call.
     fn others(&self, call: &Call, index: usize) -> Vec<String> {
-        if call.callee == Some(index) {
+        if call.called().any(|called| called == index) {
             return self.originator(call).map(|party| self.opening(party)).into_iter().collect();
         }
-        if let Some(callee) = call.callee {
-            return vec![self.named(callee)];
+        if call.callee.is_some() {
+            return call.called().map(|called| self.named(called)).collect();
         }
         call.outers.last().map(|outer| known("outer", outer)).into_iter().collect()
     }
@@ -198,10 +199,14 @@ impl Device {
         all
     }
 
-    fn beside(&self, call: &Call, wire: &Wire, side: Side) -> Option<String> {
-        if let Some(callee) = call.callee {
-            return Some(self.named(callee));
+    fn beside(&self, call: &Call, wire: &Wire, side: Side) -> Vec<String> {
+        if call.callee.is_some() {
+            return call.called().map(|called| self.named(called)).collect();
         }
+        self.not_an_extension_beside(call, wire, side).into_iter().collect()
+    }
+
+    fn not_an_extension_beside(&self, call: &Call, wire: &Wire, side: Side) -> Option<String> {
         if let Some(menu) = call.menu {
             return Some(with_id("menu", &menu.menu.to_string()));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{FleetConfig, Method};
+use crate::config::{Connection, FleetConfig, Method};
 
 /// A system parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +85,7 @@ impl Setting {
             }
             Self::ResponseTo => number(1, 120),
             Self::ControlType | Self::CallbackType | Self::OutboundTransfer | Self::Method => number(0, 1),
-            Self::TrunkApi => matches!(hex(value), Some(0x00 | 0x07 | 0x17 | 0x27 | 0x37)),
+            Self::TrunkApi => matches!(hex(value), Some(0x00 | 0x07 | 0x08 | 0x0F | 0x17 | 0x27 | 0x37)),
             Self::ConfigChange => matches!(value, "0" | "2"),
             Self::AlertInfo => matches!(value, "on" | "off"),
             Self::Timeout => number(0, 86_400),
@@ -117,6 +117,9 @@ impl Settings {
         }
         if config.method == Some(Method::Post) {
             settings.values.insert(Setting::Method, "1".to_owned());
+        }
+        if config.connection == Connection::Long {
+            settings.values.insert(Setting::ControlType, "1".to_owned());
         }
         if let Some(password) = &config.api_password {
             settings.values.insert(Setting::Password, password.clone());
@@ -171,6 +174,6 @@ mod tests {
         assert!(settings.set(Setting::Flag, "0x04") && settings.number(Setting::Flag) == 4);
         assert_eq!(Setting::find("1070"), Some(Setting::OutboundTransfer));
         assert_eq!(Setting::find("1071"), None);
-        assert!(!Setting::Password.takes("with blank") && !Setting::TrunkApi.takes("0x08"));
+        assert!(!Setting::Password.takes("with blank") && !Setting::TrunkApi.takes("0x40"));
     }
 }

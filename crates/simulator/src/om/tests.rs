@@ -86,8 +86,9 @@ fn some_command(dice: &mut Dice) -> String {
             )
         }
         27 => {
-            let member = dice.between(200, 207);
-            format!("<Control attribute=\"Assign\"><group id=\"3\"><ext>{member}</ext></group></Control>")
+            let (member, how) = (dice.between(200, 207), if dice.chance(0.5) { "group" } else { "" });
+            let group = format!("<distribution>{how}</distribution><ext>{member}</ext>");
+            format!("<Control attribute=\"Assign\"><group id=\"3\">{group}</group></Control>")
         }
         _ => {
             let visitor = wire(dice, "visitor");
@@ -116,7 +117,7 @@ fn whatever_is_commanded_the_books_balance() {
         // What is assigned outlives the boots that follow.
         engine.web(0, "method=gw.config.set&id1198=0x04&pass=admin");
         for menu in 1..3 {
-            let menu = format!("<menu id=\"{menu}\"><voicefile>a</voicefile></menu>");
+            let menu = format!("<menu id=\"{menu}\"><voicefile>welcome</voicefile></menu>");
             send(&mut engine, &format!("<Control attribute=\"Assign\">{menu}</Control>"));
         }
         let mut dice = Dice::new(seed);

@@ -1,6 +1,7 @@
 //! The web interface: `GET /xml?method=gw.config.get|set`, and what a parameter changes.
 
 use super::settings::{Setting, hex};
+use crate::config::Dialect;
 use crate::engine::clock::Clock;
 use crate::engine::device::Device;
 use crate::engine::happening::Happening;
@@ -55,6 +56,9 @@ impl Device {
             return Some(settings.text(setting).to_owned());
         }
         let line = line.filter(|line| (1..=self.extensions.len() + self.trunks.len()).contains(line))?;
+        if let (Setting::TrunkApi, Some(extension)) = (setting, self.extensions.get(line - 1)) {
+            return Some(format!("0x{:02x}", extension.api()));
+        }
         match line.checked_sub(self.extensions.len() + 1) {
             Some(trunk) if setting == Setting::TrunkApi => {
                 let trunk = self.trunks.get(trunk)?;
@@ -70,6 +74,8 @@ impl Device {
         let mut known = Vec::new();
         for &(id, value) in sets {
             let setting = Setting::find(id).filter(|setting| setting.takes(value));
+            let setting =
+                setting.filter(|&setting| setting != Setting::TrunkApi || self.takes_api(line, value));
             match setting.filter(|&setting| self.setting(setting, line).is_some()) {
                 Some(setting) => known.push((setting, value)),
                 None => return answer("fail", ""),
@@ -85,14 +91,28 @@ impl Device {
             }
         }
         self.heed_settings();
+        self.heed_switches();
         answer(if restart { "restart" } else { "ok" }, "")
+    }
+
+    /// An extension has no calls to be asked about, and a trunk no keys (4.6).
+    fn takes_api(&self, line: Option<usize>, value: &str) -> bool {
+        let of_extension = line.is_some_and(|line| line <= self.extensions.len());
+        let bits = if of_extension { 0x0F } else { 0x37 };
+        hex(value).is_some_and(|api| api & !bits == 0)
     }
 
     fn set_line(&mut self, setting: Setting, line: usize, value: &str) {
         self.om.settings.set_of_line(setting, line, value);
         let trunk = line.checked_sub(self.extensions.len() + 1);
-        if let (Setting::TrunkApi, Some(trunk), Some(api)) = (setting, trunk, hex(value)) {
-            self.set_trunk_api(trunk, api);
+        let (Setting::TrunkApi, Some(api)) = (setting, hex(value)) else { return };
+        match (trunk, line.checked_sub(1).and_then(|index| self.extensions.get_mut(index))) {
+            (Some(trunk), _) => self.set_trunk_api(trunk, api),
+            (None, Some(extension)) => {
+                extension.own_api = api;
+                extension.assigned.remove("api");
+            }
+            (None, None) => {}
         }
     }
 
@@ -113,6 +133,25 @@ impl Device {
         let quiet = settings.number(Setting::Flag) & 0x01 != 0;
         let password = settings.text(Setting::ServerPassword);
         self.voice.configure(settings.is_on(Setting::Mac), password, quiet, settings.is_on(Setting::Cdr));
+    }
+
+    /// Has nothing reported of extensions whose switch is off.
+    pub(crate) fn heed_switches(&mut self) {
+        let off = self.extensions.iter().filter(|extension| !self.om.monitors(extension.api()));
+        let off = off.map(|extension| extension.number.clone()).collect();
+        self.voice.silence(off);
+    }
+
+    /// Whether single keys of an extension are reported; the other vendors always do.
+    pub(crate) fn reports_keys(&self, extension: usize) -> bool {
+        self.dialect != Dialect::Om || self.om.reports_keys(self.extensions[extension].api())
+    }
+
+    /// `CONTROL_TYPE`, which counts from a boot on: reports go on kept connections, or each on its own.
+    pub(crate) fn heed_control_type(&mut self) {
+        if self.dialect == Dialect::Om {
+            self.keeps_connections = self.om.settings.is_on(Setting::ControlType);
+        }
     }
 
     /// Whether reports are to be POSTed.

@@ -115,7 +115,7 @@ async fn what_is_assigned_is_told_and_a_boot_forgets_it() {
     assert_eq!(scene.truth().groups["8"], ["203", "201"]);
     scene.command("Control", "Assign", "<group id=\"8\"></group>").await;
     assert!(scene.truth().groups["8"].is_empty());
-    let menu = "<menu id=\"3\"><voicefile>a</voicefile></menu>";
+    let menu = "<menu id=\"3\"><voicefile>welcome</voicefile></menu>";
     scene.command("Control", "Assign", menu).await;
     assert_eq!(scene.truth().settings["203"]["record"], "off");
     assert!(scene.command("Control", "Assign", "<ext lineid=\"IPPhone 99\"/>").await.contains("code=\"7\""));
@@ -139,10 +139,29 @@ async fn boot(scene: &Scene, times: usize) {
 
 #[tokio::test]
 async fn voice_files_are_listed_and_removed() {
-    let scene = Scene::quiet().await;
+    let scene = Scene::new(FleetConfig { trunk_api: Some(0x27), ..quiet() }).await;
+    scene.web("method=gw.config.set&id526=120").await;
     let all = scene.command("Manage", "Query", "<voicefile/>").await;
     assert!(all.contains("<Status>\n<voicefile>welcome.pcm|") && all.contains("user_file1.pcm"), "{all}");
     let removed = scene.command("Manage", "Remove", "<voicefile>user_file1.pcm|none.pcm</voicefile>").await;
     assert!(removed.ends_with("<Event attribute=\"OK\">\n</Event>\n"), "{removed}");
     assert!(!scene.command("Manage", "Query", "<voicefile/>").await.contains("user_file1.pcm"));
+    // What was removed cannot be played any more.
+    for (played, refused) in [("user_file1", true), ("user_file2+12", false), ("user_file3", true)] {
+        let files = format!("<voicefile>{played}</voicefile>");
+        let menu = scene.command("Control", "Assign", &format!("<menu id=\"7\">{files}</menu>")).await;
+        assert_eq!(menu.contains("<err code=\"1\" reason=\"temp failure\" />"), refused, "{menu}");
+        let group = format!("<group id=\"7\">{files}<ext>201</ext></group>");
+        let group = scene.command("Control", "Assign", &group).await;
+        assert_eq!(group.contains("FAILED"), refused, "{group}");
+        let extension = format!("<ext lineid=\"IPPhone 2\">{files}</ext>");
+        let extension = scene.command("Control", "Assign", &extension).await;
+        assert_eq!(extension.contains("FAILED"), refused, "{extension}");
+    }
+    let visitor = scene.visitor("888");
+    let transfer =
+        |file: &str| format!("<visitor id=\"{visitor}\"/><ext id=\"201\"/><voicefile>{file}</voicefile>");
+    assert!(scene.connect(&transfer("user_file1")).await.contains("FAILED"));
+    assert_eq!(scene.truth().extensions["201"], "idle");
+    assert!(scene.connect(&transfer("user_file2")).await.contains("TRANSIENT"));
 }

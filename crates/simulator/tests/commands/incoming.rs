@@ -85,7 +85,7 @@ async fn a_visitor_is_moved_on_from_wherever_it_is() {
     scene.command("Control", "Assign", menu).await;
     let id = scene.visitor("888");
     let visitor = format!("<visitor id=\"{id}\"/>");
-    let reply = scene.connect(&format!("{visitor}<menu id=\"2\"/><voicefile>a+b</voicefile>")).await;
+    let reply = scene.connect(&format!("{visitor}<menu id=\"2\"/><voicefile>user_1+2</voicefile>")).await;
     assert!(reply.contains("<menu id=\"2\" />"), "{reply}");
     scene.until_told("EndOfAnn").await;
     assert_eq!(scene.truth().menus["2"].callers, ["13012345678"]);

@@ -137,7 +137,7 @@ async fn what_is_newer_than_the_firmware_is_refused() {
     for newer in [
         "<Manage attribute=\"Query\"><voicefile/></Manage>",
         "<Control attribute=\"Talk\"><ext id=\"200\"/></Control>",
-        "<Transfer attribute=\"Connect\"><ext id=\"200\"/><voicefile>a</voicefile></Transfer>",
+        "<Transfer attribute=\"Connect\"><ext id=\"200\"/><voicefile>welcome</voicefile></Transfer>",
         "<Transfer attribute=\"Connect\"><ext id=\"200\"/><trunk id=\"888\"/><outer to=\"1\"/></Transfer>",
         "<Auth><nonce>1</nonce></Auth><Control attribute=\"Query\"><DeviceInfo/></Control>",
     ] {

@@ -1,6 +1,7 @@
 //! What must add up inside a device at any moment, however its calls came about.
 
 use crate::engine::Engine;
+use crate::engine::call::Stage;
 use crate::engine::device::{Device, Phone};
 
 impl Engine {
@@ -28,7 +29,8 @@ fn check(device: &Device) {
         for id in extension.call.into_iter().chain(extension.held) {
             let call = device.calls.get(&id);
             assert!(call.is_some(), "{} is in a call that is over: {extension:?}", extension.number);
-            let in_it = call.is_some_and(|call| call.callee == Some(index) || call.caller == Some(index));
+            let in_it =
+                call.is_some_and(|call| call.called().any(|one| one == index) || call.caller == Some(index));
             assert!(in_it, "{} is not in its call: {extension:?} {call:?}", extension.number);
         }
         let reserved = extension.phone == Phone::Idle && extension.call.is_some();
@@ -39,7 +41,8 @@ fn check(device: &Device) {
         assert!(!reserved || extension.held.is_none(), "{extension:?}");
     }
     for call in device.calls.values() {
-        for index in call.callee.into_iter().chain(call.caller) {
+        assert!(call.beside.is_empty() || call.stage == Stage::Ringing, "one answers: {call:?}");
+        for index in call.called().chain(call.caller) {
             let extension = &device.extensions[index];
             let in_it = extension.call == Some(call.id) || extension.held == Some(call.id);
             assert!(in_it, "a call has {} that is not in it: {call:?} {extension:?}", extension.number);

@@ -1,9 +1,13 @@
 //! What the engine must do, whatever the seed: the order of reports for each kind of call, and
 //! truths that hold at every moment.
 
+mod alarms;
 mod books;
 mod invariants;
+mod ringing;
 mod sequences;
+mod switches;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +39,7 @@ pub(super) fn body(emission: &Emission) -> &str {
 }
 
 /// A report's kind, with type and route if it is an OM's record.
-fn name(emission: &Emission) -> String {
+pub(super) fn name(emission: &Emission) -> String {
     let body = body(emission);
     match (field(body, "Type"), field(body, "Route")) {
         (Some(kind), Some(route)) => format!("{kind}/{route}"),
