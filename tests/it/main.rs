@@ -3,6 +3,7 @@
 mod certain;
 mod client;
 mod commands;
+mod conversations;
 mod coverage;
 mod house;
 mod ingress;

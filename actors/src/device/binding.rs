@@ -137,6 +137,15 @@ fn by_outside_number(
             return Some(i);
         }
     }
+    // The telephone that was rung has its calls forwarded: the outside number is called in its name.
+    let forwards = |call: &Call| {
+        let by = party.from.as_ref().filter(|by| kind == LegKind::Outer && !extensions.contains(by));
+        let is_new = call.answered_at.is_none() && call.live_legs().all(|leg| leg.kind == LegKind::Extension);
+        with_extension(call) && is_new && by.is_some_and(|by| call.had_extension(by))
+    };
+    if let Some(i) = live.iter().rposition(forwards) {
+        return Some(i);
+    }
     // The extension's call whose other side is not known yet: it was dialled, and this says where to.
     let open = |call: &Call| {
         let dialled_out = kind == LegKind::Outer && number.is_some() && call.queue.is_none();

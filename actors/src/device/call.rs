@@ -180,7 +180,8 @@ impl Call {
     }
 
     /// A menu called the telephone, as far as is known: nobody else is in it.
-    fn is_of_menu(&self) -> bool {
+    #[must_use]
+    pub fn is_of_menu(&self) -> bool {
         let extensions = self.legs.iter().filter(|leg| leg.kind == LegKind::Extension).count();
         self.caller.is_none() && extensions == 1 && self.first(LegKind::Menu).is_some()
     }
@@ -216,7 +217,9 @@ impl Call {
         self.calling.as_ref().filter(|calling| *calling != begun_by)
     }
 
-    fn caller_leg(&self) -> Option<&LegState> {
+    /// The leg of who called, where an extension did.
+    #[must_use]
+    pub fn caller_leg(&self) -> Option<&LegState> {
         match self.caller {
             Some(id) => self.legs.iter().find(|leg| leg.id == id),
             None => self.first(LegKind::Extension),

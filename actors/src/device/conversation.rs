@@ -19,6 +19,8 @@ use crate::entity::Phase;
 const SETTLES: Millis = Millis::from_secs(3);
 /// Keys, menus, transfers and records of one call beyond this are not kept.
 const MOST: usize = 64;
+/// A report that comes twice does so within this time.
+const DOUBLED: Millis = Millis::from_secs(1);
 /// A record's times have no milliseconds.
 const COARSE: Millis = Millis(1500);
 
@@ -32,7 +34,9 @@ pub struct Story {
     menus: Vec<Text>,
     digits: Vec<Text>,
     score: Option<Text>,
-    transfers: Vec<Transfer>,
+    passes: Vec<Pass>,
+    /// The telephone that talked last.
+    talker: Option<LegId>,
     /// The code of a failure.
     failure: Option<Option<u32>>,
     /// It asked to come in, and was ended by a command before it did.
@@ -41,6 +45,19 @@ pub struct Story {
     /// When it is taken to be complete.
     due: Option<Timestamp>,
     told: bool,
+}
+
+/// The call may have been passed on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Pass {
+    at: Timestamp,
+    kind: TransferKind,
+    by: Option<Text>,
+    to: Option<Text>,
+    /// Who passed it on has left it.
+    left: bool,
+    /// Whom it was passed to has answered.
+    answered: bool,
 }
 
 /// A record, as far as it tells of the conversation.
@@ -112,23 +129,36 @@ fn push<T: PartialEq>(list: &mut Vec<T>, item: T) {
 impl Story {
     /// A report about the call was taken in.
     pub fn heard(&mut self, fact: &CallFact, now: Timestamp) {
-        let extension = fact.parties.iter().find_map(|party| match party {
-            Party::Extension { number, .. } => Some(number.clone()),
-            _ => None,
-        });
         match fact.happening {
             Happening::Digits => self.digits.extend(fact.digits.clone().filter(|_| self.digits.len() < MOST)),
             Happening::Surveyed => self.score.clone_from(&fact.digits),
             Happening::Failed => self.failure = Some(fact.code),
             Happening::Diverted => {
-                let is_news = self.transfers.last().is_none_or(|last| last.by != extension);
-                if is_news {
-                    let kind = TransferKind::Diverted;
-                    push(&mut self.transfers, Transfer { at: now, kind, by: extension, to: None });
+                // The visitor's number names who has its calls forwarded; a caller inside is all that is told of its own.
+                let by = fact.parties.iter().find_map(|party| match party {
+                    Party::Visitor(visitor) => visitor.to.clone(),
+                    _ => None,
+                });
+                let kind = TransferKind::Diverted;
+                let again = |last: &Pass| last.kind == kind && last.by == by && now.since(last.at) <= DOUBLED;
+                if !self.passes.last().is_some_and(again) {
+                    push(&mut self.passes, Pass { at: now, kind, by, to: None, left: true, answered: false });
                 }
             }
             _ => {}
         }
+    }
+
+    /// Was it passed on by somebody who has calls forwarded?
+    #[must_use]
+    pub fn is_diverted(&self) -> bool {
+        self.passes.iter().any(|pass| pass.kind == TransferKind::Diverted)
+    }
+
+    /// When it was last passed on by somebody who has calls forwarded.
+    #[must_use]
+    pub fn diverted_at(&self) -> Option<Timestamp> {
+        self.passes.iter().rev().find(|pass| pass.kind == TransferKind::Diverted).map(|pass| pass.at)
     }
 
     /// It left a queue after waiting so long, or entered one.
@@ -137,6 +167,11 @@ impl Story {
         if let Some(waited) = waited {
             self.queued = Some(Millis(self.queued.map_or(0, |before| before.0) + waited.0));
         }
+    }
+
+    /// It could not be made, for this reason.
+    pub fn failed(&mut self, code: Option<u32>) {
+        self.failure = Some(code);
     }
 
     /// A command ends it.
@@ -184,37 +219,66 @@ pub fn follow(call: &mut Call, before: &[(LegId, Phase)], now: Timestamp, newly_
         story.answered_by = called(call).and_then(|leg| leg.number.clone());
     }
     let is_over = call.is_over();
+    let caller = caller(call);
     for leg in &call.legs {
         let was = before.iter().find(|(id, _)| *id == leg.id).map(|(_, phase)| *phase);
-        if leg.kind == LegKind::Menu {
-            if let (None, Some(menu)) = (was, &leg.number) {
-                push(&mut story.menus, menu.clone());
+        match leg.kind {
+            LegKind::Visitor => continue,
+            LegKind::Menu => {
+                if let (None, Some(menu)) = (was, &leg.number) {
+                    push(&mut story.menus, menu.clone());
+                }
+                continue;
             }
-            continue;
+            LegKind::Extension | LegKind::Outer => {}
         }
-        let talked = matches!(was, Some(Phase::Talking | Phase::Held));
-        let leaves = talked && !leg.phase.is_live() && leg.kind == LegKind::Extension;
-        if leaves && !is_over && call.answered_at.is_some() && call.caller != Some(leg.id) {
-            let transfer =
-                Transfer { at: now, kind: TransferKind::Transferred, by: leg.number.clone(), to: None };
-            push(&mut story.transfers, transfer);
+        let (lived, lives) = (was.is_some_and(Phase::is_live), leg.phase.is_live());
+        if !lived && lives && caller != Some(leg.id) {
+            joins(&mut story, call, leg, now);
         }
-        let joins = was.is_none_or(|phase| !phase.is_live()) && leg.phase.is_live();
-        if joins && matches!(leg.kind, LegKind::Extension | LegKind::Outer) {
-            join(&mut story, leg);
+        let is_extension = leg.kind == LegKind::Extension;
+        if leg.phase == Phase::Talking && was != Some(Phase::Talking) {
+            if let Some(last) =
+                story.passes.last_mut().filter(|last| !last.answered && caller != Some(leg.id))
+            {
+                last.answered = true;
+                last.to.clone_from(&leg.number);
+            }
+            story.talker = Some(leg.id).filter(|_| is_extension).or(story.talker);
+        }
+        if lived && !lives && !is_over {
+            let its = story.passes.iter_mut().filter(|pass| is_extension && pass.by == leg.number);
+            its.for_each(|pass| pass.left = true);
         }
     }
     *call.story = story;
 }
 
-/// Somebody is called: if the call was passed on, it is to them.
-fn join(story: &mut Story, leg: &LegState) {
-    if let Some(last) = story.transfers.last_mut()
-        && last.by != leg.number
-        && last.to.is_none()
-    {
-        last.to.clone_from(&leg.number);
+/// Somebody is called: if somebody had answered, or has calls forwarded, the call may have been passed on.
+fn joins(story: &mut Story, call: &Call, leg: &LegState, now: Timestamp) {
+    if let Some(last) = story.passes.last_mut().filter(|last| !last.answered) {
+        last.to = last.to.take().or_else(|| leg.number.clone());
+        return;
     }
+    let talker = call.legs.iter().find(|other| Some(other.id) == story.talker);
+    let was_answered = call.answered_at.is_some_and(|at| at < now);
+    let Some(talker) = talker.filter(|talker| was_answered && talker.number != leg.number) else { return };
+    let pass = Pass {
+        at: now,
+        kind: TransferKind::Transferred,
+        by: talker.number.clone(),
+        to: leg.number.clone(),
+        left: !talker.phase.is_live(),
+        answered: false,
+    };
+    push(&mut story.passes, pass);
+}
+
+/// The telephone that called, if one did.
+fn caller(call: &Call) -> Option<LegId> {
+    let by_telephone =
+        matches!(call.direction, Direction::Internal | Direction::Outbound) && !call.is_of_menu();
+    call.caller_leg().filter(|leg| by_telephone && leg.kind == LegKind::Extension).map(|leg| leg.id)
 }
 
 /// Who is called in it, and talks.
@@ -225,7 +289,7 @@ fn called(call: &Call) -> Option<&LegState> {
         Direction::Inbound => of(LegKind::Extension).next().or_else(|| of(LegKind::Outer).last()),
         Direction::Outbound | Direction::Callback => of(LegKind::Outer).last(),
         Direction::Internal => {
-            let caller = call.caller.or_else(|| call.first(LegKind::Extension).map(|leg| leg.id));
+            let caller = caller(call);
             of(LegKind::Extension).find(|leg| Some(leg.id) != caller).or_else(|| of(LegKind::Outer).last())
         }
     }
@@ -262,11 +326,9 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
             Direction::Callback => call.to().or_else(|| part.to.clone()),
         }
     });
-    let direction = if call.legs.is_empty() {
-        records.iter().find_map(|part| part.direction).unwrap_or(call.direction)
-    } else {
-        call.direction
-    };
+    // The device calls both; if the first does not answer, only the record knows of the second.
+    let callback = records.iter().find(|part| part.direction == Some(Direction::Callback));
+    let direction = callback.map_or(call.direction, |_| Direction::Callback);
     let of_records = |pick: fn(&Part) -> &Option<Text>| {
         let extension_first = records.iter().filter(|part| part.side == CdrSide::Extension).chain(records);
         extension_first.filter_map(|part| pick(part).clone()).find(|text| !text.is_empty())
@@ -290,8 +352,12 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         id: call.id,
         device: device.clone(),
         direction,
-        from: call.from().or_else(|| of_records(|part| &part.from)),
-        to: call.to().or_else(|| of_records(|part| &part.to)),
+        from: callback
+            .map_or_else(|| call.from(), |part| part.from.clone())
+            .or_else(|| of_records(|part| &part.from)),
+        to: callback
+            .map_or_else(|| call.to(), |part| part.to.clone())
+            .or_else(|| of_records(|part| &part.to)),
         answered_by,
         trunk: call.trunk.clone().or_else(|| of_records(|part| &part.trunk)),
         started_at,
@@ -307,10 +373,30 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         menus: story.menus.clone(),
         digits: story.digits.clone(),
         score: story.score.clone(),
-        transfers: story.transfers.iter().filter(|transfer| transfer.to.is_some()).cloned().collect(),
+        transfers: transfers(story),
         recordings,
         cdrs: records.iter().map(|part| part.id).collect(),
     }
+}
+
+/// Those that reached somebody. Who had a call forwarded is told by its record if not by its report (OM 2.6.4); and who
+/// passed one on has left it, or has a record of its own part already.
+fn transfers(story: &Story) -> Vec<Transfer> {
+    let forwards = story.records.iter().filter(|part| part.kind.eq_ignore_ascii_case("FI"));
+    let mut forwarded_by = forwards.filter_map(|part| part.to.clone());
+    let recorded = |pass: &Pass| {
+        let of =
+            |part: &&Part| part.side == CdrSide::Extension && (part.to == pass.by || part.from == pass.by);
+        story.records.iter().filter(of).any(|part| part.received_at <= pass.at + SETTLES)
+    };
+    let passed = story.passes.iter().filter(|pass| pass.to.is_some() && (pass.left || recorded(pass)));
+    let transfers = passed.map(|pass| Transfer {
+        at: pass.at,
+        kind: pass.kind,
+        by: pass.by.clone().or_else(|| forwarded_by.next()),
+        to: pass.to.clone(),
+    });
+    transfers.collect()
 }
 
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {

@@ -31,7 +31,7 @@ pub mod reconcile;
 mod records;
 
 use commands::Expected;
-use conversations::Orphan;
+use conversations::{Failure, Orphan};
 
 /// How long an ended call is remembered, so that its records and late reports find it.
 const REMEMBER_ENDED: Millis = Millis::from_secs(30);
@@ -102,6 +102,9 @@ pub struct CellState {
     /// Records that wait for their call.
     #[serde(default)]
     orphans: VecDeque<Orphan>,
+    /// Calls that could not be made, and wait for their records.
+    #[serde(default)]
+    failures: VecDeque<Failure>,
     records: Vec<u64>,
     /// When extensions want to be woken.
     wakes: Vec<(Timestamp, Text)>,
@@ -208,6 +211,7 @@ impl CellState {
             ended: VecDeque::new(),
             recorded: VecDeque::new(),
             orphans: VecDeque::new(),
+            failures: VecDeque::new(),
             records: Vec::new(),
             wakes: Vec::new(),
             trunks: BTreeSet::new(),
@@ -515,7 +519,9 @@ impl CellState {
         let answers = self.pending.fact.as_ref().is_some_and(|fact| {
             matches!(fact.happening, Happening::Answered | Happening::PeerAnswered | Happening::Mentioned)
         });
-        let newly_answered = call.answered_at.is_none() && talks >= 2 && answers;
+        // Whom a menu calls talks with nobody else.
+        let by_menu = talks == 1 && call.is_of_menu();
+        let newly_answered = call.answered_at.is_none() && (talks >= 2 || by_menu) && answers;
         if newly_answered {
             call.answered_at = Some(now);
         }

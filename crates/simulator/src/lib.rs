@@ -47,7 +47,8 @@ mod script;
 pub use config::{Close, Connection, Dialect, Faults, FleetConfig, Method, Mix};
 pub use dialect::{Content, Report};
 pub use engine::{
-    AcceptTruth, CallTruth, DeviceTruth, Direction, Emission, Engine, LegTruth, MenuTruth, Truth, Watching,
+    AcceptTruth, CallTruth, DeviceTruth, Direction, Emission, EndedCall, Engine, LegTruth, MenuTruth, Truth,
+    Watching,
 };
 pub use fleet::{CommandFault, DeviceAction, DeviceFault, Fleet};
 pub use script::{Requests, script};

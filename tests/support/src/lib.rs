@@ -1,5 +1,6 @@
 //! A real service, real sockets and the comparison with the simulator's truth, for tests and benchmarks.
 
+pub mod conversations;
 pub mod offline;
 pub mod service;
 pub mod truth;

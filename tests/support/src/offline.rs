@@ -10,6 +10,7 @@ use switchroom_domain::time::Timestamp;
 use switchroom_protocol::{DecodeContext, Dialect, decode};
 use switchroom_simulator::{Engine, FleetConfig, Truth};
 
+use crate::conversations::Ledger;
 use crate::truth::{self, Difference, States};
 
 /// Report faults: chances of a double and of being overtaken, and within how many milliseconds.
@@ -23,6 +24,9 @@ pub struct Wire {
     pub within: u64,
 }
 
+/// A report under way: its device, the simulated call that it is about, its body.
+type UnderWay = (usize, Option<u64>, Vec<u8>);
+
 /// A fleet and its model.
 pub struct World {
     engine: Engine,
@@ -30,11 +34,15 @@ pub struct World {
     dialect: Dialect,
     wire: Wire,
     dice: u64,
-    /// What is under way: (time of arrival, order) → device, kind, body.
-    under_way: BTreeMap<(i64, u64), (usize, &'static str, Vec<u8>)>,
+    /// What is under way, by the time of its arrival and in order.
+    under_way: BTreeMap<(i64, u64), UnderWay>,
     count: u64,
     /// Reports as they arrived, for a closer look: time, device, kind, body.
     pub log: Vec<(i64, usize, String)>,
+    /// What became of its calls.
+    pub ledger: Ledger,
+    /// Whether the log is kept.
+    pub keeps_log: bool,
 }
 
 impl World {
@@ -47,7 +55,18 @@ impl World {
         let cell = |n| Ok(OfflineCell::new(DeviceId::new(format!("sim-{n}"))?, Doubt::default()));
         let cells = (1..=config.devices).map(cell).collect::<anyhow::Result<_>>()?;
         let dice = config.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        Ok(Self { engine, cells, dialect, wire, dice, under_way: BTreeMap::new(), count: 0, log: Vec::new() })
+        Ok(Self {
+            engine,
+            cells,
+            dialect,
+            wire,
+            dice,
+            under_way: BTreeMap::new(),
+            count: 0,
+            log: Vec::new(),
+            ledger: Ledger::default(),
+            keeps_log: true,
+        })
     }
 
     fn roll(&mut self, n: u64) -> u64 {
@@ -70,6 +89,7 @@ impl World {
                     self.send(emission.at as i64 + again, &emission);
                 }
             }
+            self.ledger.ended.extend(self.engine.take_ended());
             self.deliver(now);
             now += 20;
         }
@@ -77,7 +97,7 @@ impl World {
 
     fn send(&mut self, at: i64, emission: &switchroom_simulator::Emission) {
         self.count += 1;
-        let report = (emission.device, emission.report.kind, emission.report.body.clone());
+        let report = (emission.device, emission.call, emission.report.body.clone());
         self.under_way.insert((at, self.count), report);
     }
 
@@ -86,24 +106,33 @@ impl World {
             if entry.key().0 > now {
                 break;
             }
-            let ((at, n), (device, _, body)) = entry.remove_entry();
+            let ((at, n), (device, call, body)) = entry.remove_entry();
             self.tick(at);
             let seed = IdSeed { at: Timestamp(1_700_000_000_000 + at), entropy: n };
             let utc = jiff_utc();
             let decoded = decode(self.dialect, None, &body, &DecodeContext { time_zone: &utc });
             let decoded = decoded.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&body)));
-            let facts = decoded.into_iter().flat_map(|d| d.statement.facts).collect();
-            self.cells[device].apply(seed, facts);
-            self.log.push((at, device, String::from_utf8_lossy(&body).into_owned()));
+            let facts: Vec<_> = decoded.into_iter().flat_map(|d| d.statement.facts).collect();
+            self.ledger.sent(device, at, call, &facts);
+            let effects = self.cells[device].apply(seed, facts);
+            self.ledger.took(device, call, effects);
+            if self.keeps_log {
+                if let Some(call) = call {
+                    let text = String::from_utf8_lossy(&body).replace(['\n', '\r'], " ");
+                    self.ledger.log.entry((device, call)).or_default().push(format!("{at} {text}"));
+                }
+                self.log.push((at, device, String::from_utf8_lossy(&body).into_owned()));
+            }
         }
         self.tick(now);
     }
 
     fn tick(&mut self, now: i64) {
-        for cell in &mut self.cells {
+        for (device, cell) in self.cells.iter_mut().enumerate() {
             let at = Timestamp(1_700_000_000_000 + now);
             if cell.state.has_due(at) {
-                cell.tick(IdSeed { at, entropy: now as u64 });
+                let effects = cell.tick(IdSeed { at, entropy: now as u64 | (device as u64) << 48 });
+                self.ledger.took(device, None, effects);
             }
         }
     }

@@ -195,6 +195,7 @@ impl CellState {
         match fact.happening {
             Happening::QueueRefused => self.announce_refusal(None, fact),
             Happening::Failed => {
+                self.wait_for_record(fact);
                 let subject = extension
                     .as_ref()
                     .map_or(Text::const_new("device"), |n| compact_str::format_compact!("extensions/{n}"));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
 use switchroom_domain::conversation::Conversation;
 use switchroom_domain::event::{EventData, EventKind};
-use switchroom_domain::fact::CdrFact;
+use switchroom_domain::fact::{CallFact, CdrFact, Party};
 use switchroom_domain::id::{CallId, CdrId, LegId};
 use switchroom_domain::time::{Millis, Timestamp};
 use switchroom_domain::view::{Basis, CallState, Direction, LegKind};
@@ -20,6 +20,10 @@ use crate::entity::Phase;
 
 /// How long a record waits for its call.
 const WAITS: Millis = Millis::from_secs(3);
+/// How long a failure waits for its record.
+const FAILURE_WAITS: Millis = Millis::from_secs(5);
+/// A call's being forwarded and that it failed by that come within this time.
+const JUST_NOW: Millis = Millis::from_secs(1);
 /// How many records wait, and how many calls are known by records alone, at most.
 const KEPT: usize = 128;
 
@@ -31,11 +35,23 @@ pub(super) struct Orphan {
     due: Timestamp,
 }
 
+/// A call that could not be made, of which there is nothing else yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    caller: Option<Text>,
+    called: Option<Text>,
+    /// An outside number was called.
+    outside: bool,
+    code: Option<u32>,
+    at: Timestamp,
+}
+
 impl CellState {
     /// When a conversation is complete next.
     pub(super) fn next_conversation(&self) -> Option<Timestamp> {
         let calls = self.ended.iter().chain(&self.recorded).filter_map(|call| call.story.due());
-        calls.chain(self.orphans.front().map(|orphan| orphan.due)).min()
+        let orphans = self.orphans.front().map(|orphan| orphan.due);
+        calls.chain(orphans).chain(self.failures.front().map(|failure| failure.at + FAILURE_WAITS)).min()
     }
 
     /// Tells the conversations that are complete by now. True if there were any.
@@ -45,6 +61,10 @@ impl CellState {
         while self.orphans.front().is_some_and(|orphan| orphan.due <= now) {
             any = true;
             self.adopt_front();
+        }
+        while self.failures.front().is_some_and(|failure| failure.at + FAILURE_WAITS <= now) {
+            any = true;
+            self.fail_front();
         }
         let is_due = |call: &&mut Call| call.story.due().is_some_and(|due| due <= now);
         let due: Vec<&mut Call> = self.ended.iter_mut().chain(&mut self.recorded).filter(is_due).collect();
@@ -121,9 +141,10 @@ impl CellState {
     /// The record that has waited longest joins its call, or stands for it.
     fn adopt_front(&mut self) {
         let Some(Orphan { cdr, mut stored, .. }) = self.orphans.pop_front() else { return };
-        let call = match self.call_of(&cdr) {
+        let received_at = stored.cdr.received_at;
+        let call = match self.call_of(&cdr, received_at) {
             Some(call) => call,
-            None => self.call_of_record(&cdr, stored.cdr.received_at),
+            None => self.call_of_record(&cdr, received_at),
         };
         let id = stored.cdr.id;
         stored.cdr.call = Some(call);
@@ -139,7 +160,6 @@ impl CellState {
         call.direction = cdr.direction.unwrap_or_else(|| direction(cdr));
         call.key.clone_from(&cdr.callid);
         call.trunk = cdr.trunk.clone().filter(|trunk| !trunk.is_empty());
-        call.basis = Basis::Inferred;
         let (first, second) = match call.direction {
             Direction::Inbound => (LegKind::Visitor, LegKind::Extension),
             Direction::Outbound => (LegKind::Extension, LegKind::Outer),
@@ -152,10 +172,7 @@ impl CellState {
             if number.is_none() || (is_trunk && kind == LegKind::Extension) {
                 continue;
             }
-            let mut leg = LegState::new(LegId(self.mint()), kind, ended_at);
-            leg.number = number;
-            leg.phase = Phase::Gone;
-            leg.basis = Basis::Inferred;
+            let mut leg = self.gone(kind, number, ended_at);
             leg.wire_id = match kind {
                 LegKind::Visitor => cdr.visitor.clone(),
                 LegKind::Outer => cdr.outer.clone(),
@@ -163,6 +180,22 @@ impl CellState {
             };
             call.legs.push(leg);
         }
+        let same = |failure: &Failure| {
+            failure.caller == cdr.from
+                && failure.called == cdr.to
+                && ended_at.since(failure.at) <= FAILURE_WAITS
+        };
+        if let Some(failed) = self.failures.iter().position(same)
+            && let Some(failure) = self.failures.remove(failed)
+        {
+            call.story.failed(failure.code);
+        }
+        self.keep_recorded(call, ended_at);
+        id
+    }
+
+    fn keep_recorded(&mut self, mut call: Call, ended_at: Timestamp) {
+        call.basis = Basis::Inferred;
         call.state = CallState::Ended;
         call.ended_at = Some(ended_at);
         call.end_reason = Some(Text::const_new("record"));
@@ -174,7 +207,65 @@ impl CellState {
             self.forget(oldest);
         }
         self.recorded.push_back(call);
-        id
+    }
+
+    /// A call could not be made, and none is known that it is: its record tells which it was.
+    pub(super) fn wait_for_record(&mut self, fact: &CallFact) {
+        let mut numbers = fact.parties.iter().filter_map(|party| match party {
+            Party::Extension { number, .. } => Some((number.clone(), false)),
+            Party::Outer(outer) => outer.to.clone().map(|number| (number, true)),
+            Party::Visitor(_) | Party::Menu { .. } => None,
+        });
+        let (caller, called) = (numbers.next(), numbers.next());
+        let outside = called.as_ref().is_some_and(|(_, outside)| *outside);
+        let (caller, called) = (caller.map(|(number, _)| number), called.map(|(number, _)| number));
+        let (code, at) = (fact.code, self.now);
+        // Whom its call was forwarded to cannot be reached.
+        let is_its = |call: &&mut Call| {
+            let is_now = call.story.diverted_at().is_some_and(|diverted| at.since(diverted) <= JUST_NOW);
+            is_now && caller.is_some() && call.from() == caller && call.answered_at.is_none()
+        };
+        // Told twice.
+        if self.failures.iter().any(|known| known.caller == caller && known.called == called) {
+            return;
+        }
+        if let Some(call) = self.calls.iter_mut().chain(&mut self.ended).find(is_its) {
+            call.story.failed(code);
+            let id = call.id;
+            self.amend(id);
+            return;
+        }
+        if self.failures.len() >= KEPT {
+            self.fail_front();
+        }
+        self.failures.push_back(Failure { caller, called, outside, code, at });
+    }
+
+    /// No record of it came.
+    fn fail_front(&mut self) {
+        let Some(Failure { caller, called, outside, code, at }) = self.failures.pop_front() else { return };
+        if called.is_none() {
+            return;
+        }
+        let mut call = Call::new(CallId(self.mint()), at);
+        call.direction = if outside { Direction::Outbound } else { Direction::Internal };
+        let second = if outside { LegKind::Outer } else { LegKind::Extension };
+        for (kind, number) in [(LegKind::Extension, caller), (second, called)] {
+            if number.is_some() {
+                let leg = self.gone(kind, number, at);
+                call.legs.push(leg);
+            }
+        }
+        call.story.failed(code);
+        self.keep_recorded(call, at);
+    }
+
+    fn gone(&mut self, kind: LegKind, number: Option<Text>, at: Timestamp) -> LegState {
+        let mut leg = LegState::new(LegId(self.mint()), kind, at);
+        leg.number = number;
+        leg.phase = Phase::Gone;
+        leg.basis = Basis::Inferred;
+        leg
     }
 }
 

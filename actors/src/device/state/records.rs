@@ -5,11 +5,19 @@ use switchroom_domain::conversation::Outcome;
 use switchroom_domain::event::{EventData, EventKind};
 use switchroom_domain::fact::{CdrFact, CdrSide};
 use switchroom_domain::id::{CallId, CdrId};
+use switchroom_domain::time::{Millis, Timestamp};
 use switchroom_domain::view::{CdrView, Direction, LegKind};
 
 use super::{Ask, CellState, RECORDS_KEPT, Round, StoredCdr};
 use crate::device::call::{Call, Release};
 use crate::entity::{Entity, Told};
+
+/// How long after a call's end a record that does not say of which call it is can be of it.
+const RECORDED_WITHIN: Millis = Millis::from_secs(3);
+/// How far the begin of a call is from what its record says, which has no milliseconds.
+const BEGIN: Millis = Millis(2000);
+/// How far its end is from when its record comes.
+const END: Millis = Millis(1000);
 
 impl CellState {
     pub(super) fn cdr(&mut self, cdr: CdrFact) -> Vec<Ask> {
@@ -22,7 +30,7 @@ impl CellState {
             self.records.remove(0);
         }
         self.records.push(fingerprint);
-        let call = self.call_of(&cdr);
+        let call = self.call_of(&cdr, self.now);
         let id = CdrId(self.mint());
         if let Some(call) = call {
             self.record_for(call, id, &cdr);
@@ -99,8 +107,8 @@ impl CellState {
         }
     }
 
-    /// The call that a record is of: live or ended a while ago, by wire id and numbers.
-    pub(super) fn call_of(&self, cdr: &CdrFact) -> Option<CallId> {
+    /// The call that a record is of which came then: live or ended a while ago, by wire id and numbers.
+    pub(super) fn call_of(&self, cdr: &CdrFact, at: Timestamp) -> Option<CallId> {
         let calls =
             || self.calls.iter().rev().chain(self.ended.iter().rev()).chain(self.recorded.iter().rev());
         let has = |call: &Call, kind: LegKind, id: &Text, number: Option<&Text>| {
@@ -124,15 +132,52 @@ impl CellState {
         };
         let by_key =
             || cdr.callid.as_ref().and_then(|key| calls().find(|call| call.key.as_ref() == Some(key)));
-        let by_numbers = || {
-            let (from, to) = (cdr.from.as_ref()?, cdr.to.as_ref()?);
-            let names =
-                |call: &Call, number: &Text| call.legs.iter().any(|leg| leg.number.as_ref() == Some(number));
-            // Where both say which call they are of, they would have been found equal above.
-            let of_another = |call: &Call| call.key.is_some() && cdr.callid.is_some();
-            calls().find(|call| !of_another(call) && names(call, from) && names(call, to))
+        let by_numbers = || self.call_of_numbers(cdr, at).map(|call| call.id);
+        let by_id = by_visitor().or_else(by_outer).or_else(by_key).map(|call| call.id);
+        by_id.or_else(by_numbers)
+    }
+
+    /// The call that a record is of which names no id that is known, by its numbers. It comes when the call ends: one that
+    /// has been over for longer was another call of the same people.
+    fn call_of_numbers(&self, cdr: &CdrFact, at: Timestamp) -> Option<&Call> {
+        let is_recent = |call: &&Call| call.ended_at.is_none_or(|ended| at.since(ended) <= RECORDED_WITHIN);
+        // Where both say which call they are of, they would have been found equal above.
+        let of_another = |call: &&Call| call.key.is_some() && cdr.callid.is_some();
+        let candidates = || {
+            let all =
+                self.calls.iter().rev().chain(self.ended.iter().rev()).chain(self.recorded.iter().rev());
+            all.filter(move |call| is_recent(call) && !of_another(call))
         };
-        by_visitor().or_else(by_outer).or_else(by_key).or_else(by_numbers).map(|call| call.id)
+        let given = |number: &Option<Text>| number.clone().filter(|number| !number.is_empty());
+        let (from, to) = (given(&cdr.from), given(&cdr.to));
+        let names = |call: &Call, number: &Option<Text>| {
+            number.is_some() && call.legs.iter().any(|leg| leg.number == *number)
+        };
+        let is_forward = cdr.kind.eq_ignore_ascii_case("FI") || cdr.kind.eq_ignore_ascii_case("FW");
+        let exact = || candidates().find(|call| from.is_some() && call.from() == from && call.to() == to);
+        let both = || candidates().find(|call| names(call, &from) && names(call, &to));
+        // Who passed it on was never rung.
+        let diverted = || {
+            let forwarded = |call: &&Call| is_forward && (names(call, &from) || names(call, &to));
+            candidates().find(|call| call.story.is_diverted() && forwarded(call))
+        };
+        // Whom it called has calls forwarded, or is none; but nobody begins two calls at a time, nor ends two.
+        let began = cdr.started_at.zip(cdr.ended_at).map(|(began, ended)| at.minus(ended.since(began)));
+        let near = |one: Option<Timestamp>, other: Option<Timestamp>, span: Millis| {
+            one.zip(other).is_some_and(|(one, other)| one.since(other).0.abs() <= span.0)
+        };
+        let same_times = |call: &&Call| {
+            let ends = near(call.ended_at, Some(at), END);
+            let begins = near(began, Some(call.started_at), BEGIN) && call.started_at <= at;
+            from.is_some() && call.from() == from && ends && begins
+        };
+        let same = || candidates().find(same_times);
+        let of_menu = || {
+            candidates()
+                .find(|call| call.first(LegKind::Menu).is_some() && names(call, &to))
+                .filter(|_| from.is_none())
+        };
+        exact().or_else(both).or_else(diverted).or_else(same).or_else(of_menu)
     }
 
     pub(super) fn extension_of(&self, cdr: &CdrFact) -> Option<Text> {

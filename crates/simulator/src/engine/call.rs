@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ended::Tale;
 use super::happening::Outcome;
 use super::wire::{Channel, Wire};
 use crate::config::Dialect;
@@ -192,6 +193,8 @@ pub(crate) struct Call {
     /// Its timers are frozen.
     pub(crate) frozen: bool,
     pub(crate) order: Order,
+    /// For the truth about it once it is over.
+    pub(crate) tale: Tale,
 }
 
 impl Call {
@@ -238,6 +241,7 @@ impl Call {
             stands: false,
             frozen: false,
             order: Order::default(),
+            tale: Tale::default(),
         }
     }
 

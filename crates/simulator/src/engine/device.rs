@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Emission;
 use super::call::{Call, Direction, Plan};
 use super::clock::{Clock, Wake};
+use super::ended::EndedCall;
 use super::happening::Happening;
 use super::making::{extensions, groups, habits, trunks};
 use super::wire::{Channel, IdPool, Wire};
@@ -173,6 +174,8 @@ pub(crate) struct Device {
     pub(crate) trunks: Vec<Trunk>,
     pub(crate) groups: Vec<Group>,
     pub(crate) calls: BTreeMap<u64, Call>,
+    /// Calls that are over, until somebody takes them.
+    pub(crate) ended: VecDeque<EndedCall>,
     pub(crate) ids: IdPool,
     pub(crate) next_call: u64,
     pub(crate) callid: u32,
@@ -207,6 +210,7 @@ impl Device {
             trunks: trunks(config),
             groups,
             calls: BTreeMap::new(),
+            ended: VecDeque::new(),
             ids: IdPool::new(config.wire_ids),
             next_call: 0,
             callid: first_callid,

@@ -4,6 +4,7 @@ use super::Happening;
 use super::call::{Call, Direction};
 use super::clock::Clock;
 use super::device::Device;
+use super::ended::{EndedCall, KEPT};
 use super::happening::{Outcome, Party};
 
 impl Device {
@@ -14,6 +15,10 @@ impl Device {
         }
         self.leave_queue(clock, call);
         self.say_released(clock, call);
+        if self.ended.len() >= KEPT {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(EndedCall::new(self.index, call, clock.now));
         if let Some(menu) = call.menu {
             self.menu_is_over(clock, call, menu);
         }

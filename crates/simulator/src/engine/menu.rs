@@ -10,6 +10,7 @@ impl Device {
     pub(crate) fn enter_menu(&mut self, clock: &mut Clock, call: &mut Call, menu: u8) -> bool {
         let steps = self.dice.between(1, 3) as u8;
         call.menu = Some(InMenu { menu, since: clock.now, steps, told: false });
+        call.tale.menus.push(menu);
         call.stage = Stage::InMenu;
         call.accepted = call.accepted.or(Some(clock.now));
         self.listen(clock, call);

@@ -9,6 +9,7 @@
 pub(crate) mod call;
 pub(crate) mod clock;
 pub(crate) mod device;
+mod ended;
 mod ending;
 mod failing;
 pub(crate) mod happening;
@@ -37,6 +38,7 @@ use clock::Clock;
 pub(crate) use clock::{Local, Zone};
 use device::Device;
 pub use device::Watching;
+pub use ended::EndedCall;
 pub(crate) use happening::Happening;
 pub use truth::{AcceptTruth, CallTruth, DeviceTruth, LegTruth, MenuTruth, Truth};
 pub(crate) use wakeup::time_of_day;
@@ -108,6 +110,11 @@ impl Engine {
     /// No new calls; a third of the live ones stay up, the others end.
     pub fn pause(&mut self) {
         self.devices.iter_mut().for_each(|device| device.pause(&mut self.clock));
+    }
+
+    /// The calls that ended since this was asked last, of each device the last ten thousand.
+    pub fn take_ended(&mut self) -> Vec<EndedCall> {
+        self.devices.iter_mut().flat_map(|device| std::mem::take(&mut device.ended)).collect()
     }
 
     /// Goes on after a pause.

@@ -100,6 +100,7 @@ impl Device {
             return self.end(clock, call, Outcome::Busy);
         }
         call.stage = Stage::Ringing;
+        call.tale.rings(clock.now);
         if let Some(outer) = Self::last_outer(call) {
             let caller = self.outer_caller(call);
             self.emit(clock, Some(call), &Happening::OuterRings { outer, caller });
@@ -118,6 +119,9 @@ impl Device {
             return self.call_second_party(clock, call);
         }
         call.answered(clock.now);
+        if let Some(to) = Self::last_outer(call).map(|outer| outer.to.clone()) {
+            call.tale.answers(&to);
+        }
         if call.direction == Direction::Outbound
             && let Target::Menu(menu) = call.plan.target
         {

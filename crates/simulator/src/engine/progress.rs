@@ -214,6 +214,7 @@ impl Device {
     /// An extension leaves a call that goes on without it; its record is written at once.
     pub(crate) fn leave_call(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) {
         self.record_inbound_leg(clock, call, extension);
+        call.tale.passed(&self.extensions[extension].number, false);
         if let Some(caller) = self.originator(call) {
             let by = &self.extensions[extension].number;
             self.emit(clock, Some(call), &Happening::Transferred { by, caller });
@@ -224,6 +225,7 @@ impl Device {
     /// A forwarded call goes where its extension wants it.
     fn divert(&mut self, clock: &mut Clock, call: &mut Call, by: usize, to: Forward) -> bool {
         call.forwarded_by = Some(by);
+        call.tale.passed(&self.extensions[by].number, true);
         if call.direction == Direction::Internal {
             call.to = Some(self.extensions[by].number.clone());
         }
@@ -273,6 +275,7 @@ impl Device {
         let Some(outer) = self.take_line(clock, trunk, &from, &to, callid) else {
             return self.end(clock, call, Outcome::Failed);
         };
+        call.tale.joins(&outer.to);
         call.outers.push(outer);
         call.trunks.push(trunk);
         call.stage = Stage::Dialing;

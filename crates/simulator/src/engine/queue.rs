@@ -27,6 +27,7 @@ impl Device {
             return self.end(clock, call, Outcome::NoAnswer);
         }
         call.stage = Stage::Queued;
+        call.tale.waited = true;
         call.queued_at = Some(clock.now);
         call.accepted = call.accepted.or(Some(clock.now));
         self.groups[index].waiting.push_back(call.id);
@@ -98,6 +99,7 @@ impl Device {
             return true;
         }
         call.stage = Stage::WaitingFor(extension);
+        call.tale.waited = true;
         call.queued_at = Some(clock.now);
         let patience = self.dice.around(self.habits.talk_ms * 3).max(1);
         self.after(clock, call, patience);

@@ -25,6 +25,10 @@ impl Device {
         if call.direction == Direction::Internal {
             call.to = Some(self.extensions[first].number.clone());
         }
+        call.tale.rings(clock.now);
+        if others.is_empty() {
+            call.tale.joins(&self.extensions[first].number);
+        }
         self.count_rings(call, extensions);
         for &extension in extensions {
             self.extensions[extension].phone = Phone::Ringing;
@@ -66,6 +70,7 @@ impl Device {
 
     fn answer(&mut self, clock: &mut Clock, call: &mut Call, extension: usize) -> bool {
         call.answered(clock.now);
+        call.tale.answers(&self.extensions[extension].number);
         self.extensions[extension].phone = Phone::Busy;
         let number = &self.extensions[extension].number;
         let answers = match self.originator(call) {
