@@ -27,7 +27,7 @@ fn joined(dialect: Dialect, simulated: switchroom_simulator::Dialect, wire: Wire
     world.keeps_log = std::env::var("CONVERSATION_LOG").is_ok();
     let until = calls() * 60_000 / u64::from(per_minute as u32);
     world.run_until(i64::try_from(until).expect("a time") + 40_000);
-    let (wrong, of) = world.ledger.wrong(until, true);
+    let (wrong, of) = world.ledger.wrong(until, dialect);
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for one in &wrong {
         let kind = one.what.split(':').next().unwrap_or_default();
@@ -79,4 +79,14 @@ fn om_in_order() {
 #[test]
 fn om_doubled_and_overtaken() {
     joined(Dialect::Om, switchroom_simulator::Dialect::Om, FAULTY, 0.003);
+}
+
+#[test]
+fn yeastar_in_order() {
+    joined(Dialect::Yeastar, switchroom_simulator::Dialect::Yeastar, PLAIN, 0.002);
+}
+
+#[test]
+fn yeastar_doubled_and_overtaken() {
+    joined(Dialect::Yeastar, switchroom_simulator::Dialect::Yeastar, FAULTY, 0.003);
 }

@@ -328,7 +328,8 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
     });
     // The device calls both; if the first does not answer, only the record knows of the second.
     let callback = records.iter().find(|part| part.direction == Some(Direction::Callback));
-    let direction = callback.map_or(call.direction, |_| Direction::Callback);
+    let told = records.iter().find_map(|part| part.direction).filter(|_| call.legs.len() < 2);
+    let direction = callback.map_or(told.unwrap_or(call.direction), |_| Direction::Callback);
     let of_records = |pick: fn(&Part) -> &Option<Text>| {
         let extension_first = records.iter().filter(|part| part.side == CdrSide::Extension).chain(records);
         extension_first.filter_map(|part| pick(part).clone()).find(|text| !text.is_empty())
@@ -352,9 +353,7 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         id: call.id,
         device: device.clone(),
         direction,
-        from: callback
-            .map_or_else(|| call.from(), |part| part.from.clone())
-            .or_else(|| of_records(|part| &part.from)),
+        from: from(call, callback),
         to: callback
             .map_or_else(|| call.to(), |part| part.to.clone())
             .or_else(|| of_records(|part| &part.to)),
@@ -377,6 +376,19 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         recordings,
         cdrs: records.iter().map(|part| part.id).collect(),
     }
+}
+
+/// Who called, by the events and else by the records.
+fn from(call: &Call, callback: Option<&Part>) -> Option<Text> {
+    let records = &call.story.records;
+    let given = |number: &Option<Text>| number.clone().filter(|number| !number.is_empty());
+    // A telephone that is alone in the call was called by the exchange: its records name no caller.
+    let is_alone = call.to().is_none() && records.iter().any(|part| part.to == call.from());
+    if is_alone && records.iter().all(|part| given(&part.from).is_none()) {
+        return None;
+    }
+    let by_events = callback.map_or_else(|| call.from(), |part| part.from.clone());
+    by_events.or_else(|| records.iter().find_map(|part| given(&part.from)))
 }
 
 /// Those that reached somebody. Who had a call forwarded is told by its record if not by its report (OM 2.6.4); and who
@@ -416,7 +428,9 @@ fn outcome(call: &Call, answered: bool, direction: Direction) -> Outcome {
     if code.is_some() || is("FAILED") || is("CONGESTION") {
         return Outcome::Failed;
     }
-    let rang = call.rang_at.is_some() || is("NO ANSWER");
+    // Of a call that only its record tells of.
+    let only_recorded = call.seen.is_empty();
+    let rang = call.rang_at.is_some() || (only_recorded && is("NO ANSWER"));
     if direction != Direction::Inbound {
         return Outcome::NoAnswer;
     }

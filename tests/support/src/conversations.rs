@@ -8,6 +8,7 @@ use switchroom_domain::event::EventKind;
 use switchroom_domain::fact::{Fact, Happening};
 use switchroom_domain::id::{CallId, CdrId};
 use switchroom_domain::time::Timestamp;
+use switchroom_protocol::Dialect;
 use switchroom_simulator::{Direction, EndedCall};
 
 /// The beginning of virtual time.
@@ -101,7 +102,7 @@ impl Ledger {
 
     /// What is wrong about the conversations of the calls that ended before this virtual time, and of how many calls.
     #[must_use]
-    pub fn wrong(&self, until: u64, timely: bool) -> (Vec<Wrong>, usize) {
+    pub fn wrong(&self, until: u64, dialect: Dialect) -> (Vec<Wrong>, usize) {
         let mut wrong = Vec::new();
         let mut attempts = 0;
         let mut by_call: HashMap<(usize, u64), Vec<&Conversation>> = HashMap::new();
@@ -131,7 +132,7 @@ impl Ledger {
             let mut add = |what: String| wrong.push(Wrong { call, what });
             match by_call.get(&call).map(Vec::as_slice) {
                 Some([one]) => {
-                    for what in self.differences(truth, one, timely) {
+                    for what in self.differences(truth, one, dialect) {
                         add(what);
                     }
                 }
@@ -144,7 +145,7 @@ impl Ledger {
         (wrong, over.len())
     }
 
-    fn differences(&self, truth: &EndedCall, of: &Conversation, timely: bool) -> Vec<String> {
+    fn differences(&self, truth: &EndedCall, of: &Conversation, dialect: Dialect) -> Vec<String> {
         let mut found = Vec::new();
         let mut same = |what: &str, theirs: String, ours: String| {
             if theirs != ours {
@@ -162,10 +163,14 @@ impl Ledger {
         if truth.to.is_some() && !(busy && was_forwarded) {
             same("to", text(&truth.to), ours(&of.to));
         }
-        same("outcome", outcome(truth).as_str().to_owned(), of.outcome.as_str().to_owned());
+        same("outcome", outcome(truth, dialect).as_str().to_owned(), of.outcome.as_str().to_owned());
         same("answered_by", text(&truth.answered_by), ours(&of.answered_by));
-        let transfers = truth.transfers.iter().map(|(by, to, diverted)| format!("{by}>{to}:{diverted}"));
-        let told = of.transfers.iter().map(|transfer| {
+        // Only an OM reports that a call was forwarded.
+        let is_told = |diverted: bool| dialect == Dialect::Om || !diverted;
+        let transfers = truth.transfers.iter().filter(|(.., diverted)| is_told(*diverted));
+        let transfers = transfers.map(|(by, to, diverted)| format!("{by}>{to}:{diverted}"));
+        let told = of.transfers.iter().filter(|transfer| is_told(transfer.kind == TransferKind::Diverted));
+        let told = told.map(|transfer| {
             format!(
                 "{}>{}:{}",
                 ours(&transfer.by),
@@ -180,7 +185,7 @@ impl Ledger {
         let told: BTreeSet<String> =
             of.recordings.iter().map(|recording| recording.file.to_string()).collect();
         same("recordings", format!("{recordings:?}"), format!("{told:?}"));
-        if timely {
+        {
             let near = |at: Option<u64>, told: Option<Timestamp>| match (at, told) {
                 (Some(at), Some(told)) => {
                     (told.0 - EPOCH - i64::try_from(at).unwrap_or(i64::MAX)).abs() <= LATE
@@ -201,11 +206,13 @@ impl Ledger {
 }
 
 /// What came of it, as a conversation says it.
-fn outcome(truth: &EndedCall) -> Outcome {
+fn outcome(truth: &EndedCall, dialect: Dialect) -> Outcome {
+    // An OM tells only of its own telephones that they are busy.
+    let told = dialect != Dialect::Om || truth.direction == Direction::Internal;
     match truth.outcome.as_str() {
         "answered" => Outcome::Answered,
-        "busy" if truth.direction == Direction::Internal => Outcome::Busy,
-        "failed" if truth.direction != Direction::Inbound => Outcome::Failed,
+        "busy" if told => Outcome::Busy,
+        "failed" if dialect != Dialect::Om || truth.direction != Direction::Inbound => Outcome::Failed,
         _ if truth.direction != Direction::Inbound => Outcome::NoAnswer,
         // Only the caller hears that whom it called is busy.
         _ if truth.waited || truth.rang.is_none() => Outcome::Abandoned,
