@@ -212,6 +212,9 @@ pub enum LinkError {
     /// It cannot be said to this device at all.
     #[error("{0}")]
     Impossible(String),
+    /// The device's own server does not take it: nothing was done.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// The way out to the devices.

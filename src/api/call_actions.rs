@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::State;
 use super::auth::Caller;
 use super::calls::find;
-use super::commands::{Act, may, take};
+use super::commands::{Act, may, replayed, take};
 use super::error::{Kind, Problem, ProblemBody};
 use super::view::device;
 use crate::devices::Device;
@@ -68,6 +68,9 @@ pub(super) async fn hang_up(
     act: Act<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     let Nothing {} = act.body;
+    if let Some(answer) = replayed(&state, &caller, &act.how).await? {
+        return Ok(answer);
+    }
     let live = Live::find(&state, &caller, &path).await?;
     let party = live.anybody()?;
     act_on(&state, &caller, &live, Command::Clear { party }, act.how).await
@@ -135,6 +138,9 @@ pub(super) async fn act(
         );
         return Err(Problem::new(Kind::NotFound, detail));
     };
+    if let Some(answer) = replayed(&state, &caller, &act.how).await? {
+        return Ok(answer);
+    }
     let live = Live::find(&state, &caller, &call).await?;
     let command = plan(&live, act.body)?;
     act_on(&state, &caller, &live, command, act.how).await

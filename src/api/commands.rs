@@ -182,9 +182,22 @@ pub(super) async fn take(
     command: Command,
     how: How,
 ) -> Result<HttpResponse, Problem> {
-    let by = By { token: caller.token_hash(), key: how.key };
-    let posted = state.services.post_command(device, command, &by, how.wait).await?;
+    let posted = post_command(state, caller, device, command, &how).await?;
     Ok(answer(&shown(posted.view), posted.again, how.wait.is_some()))
+}
+
+/// The answer to a request that came before under the same key. What it was about may be gone by now.
+///
+/// # Errors
+/// When the key was used for another request.
+pub(super) async fn replayed(
+    state: &State,
+    caller: &Caller,
+    how: &How,
+) -> Result<Option<HttpResponse>, Problem> {
+    let Some((key, request)) = &how.key else { return Ok(None) };
+    let known = state.services.known_by_key(caller.token_hash(), key, *request, how.wait).await?;
+    Ok(known.map(|view| answer(&shown(view), true, how.wait.is_some())))
 }
 
 /// Takes a command and waits for its end.
@@ -274,9 +287,13 @@ pub(super) async fn one(
     };
     let id: CommandId = path.parse().map_err(|_| none())?;
     let view = state.services.command(id).await?.filter(|view| caller.sees(&view.device)).ok_or_else(none)?;
-    // An agent sees what it may do itself.
-    if caller.extensions().is_some() {
-        may(&caller, &view.request).map_err(|_| none())?;
+    // An agent sees what it has done, and what it may do itself.
+    if caller.extensions().is_some() && may(&caller, &view.request).is_err() {
+        let own = move |connection: &rusqlite::Connection| crate::storage::commands::token_of(connection, id);
+        let token = state.services.reader.query(own).await?;
+        if token != Some(caller.token_hash()) {
+            return Err(none());
+        }
     }
     let wait = preferred_wait(&request)?;
     match state.services.registry.get(&view.device) {

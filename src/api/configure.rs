@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::State;
 use super::auth::{Caller, Role};
-use super::commands::{Act, How, carry_out, may, take};
+use super::commands::{Act, How, carry_out, may, replayed, take};
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::Params;
 use super::view::device;
@@ -38,8 +38,12 @@ async fn asked(
 
 /// A settled command's answer.
 fn reply_of(view: CommandView) -> Result<Reply, Problem> {
+    let impossible = view.error.as_ref().is_some_and(|error| error.kind == "impossible");
     let reason =
         view.error.map_or_else(|| "the device has not answered yet".to_owned(), |e| e.reason.to_string());
+    if impossible {
+        return Err(Problem::new(Kind::Conflict, reason));
+    }
     match (view.state, view.reply) {
         (CommandState::Succeeded, Some(reply)) => Ok(reply),
         (CommandState::Failed, Some(_)) => Err(Problem::new(Kind::DeviceRefused, reason)),
@@ -73,6 +77,9 @@ pub(super) async fn change_extension(
 ) -> Result<HttpResponse, Problem> {
     let (id, number) = path.into_inner();
     let device = device(&state, &caller, &id)?;
+    if let Some(answer) = replayed(&state, &caller, &act.how).await? {
+        return Ok(answer);
+    }
     let command =
         |line_id: Text, settings| Command::AssignExtension { line_id, settings: Box::new(settings) };
     let settings = act.body;

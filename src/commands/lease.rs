@@ -49,21 +49,21 @@ pub struct Held {
 #[derive(Debug, Default)]
 pub struct Leases(HashMap<(DeviceId, Wire), Lease>);
 
-/// By whom the call is named that a command controls; none if it controls none.
+/// By whom the calls are named that a command controls.
 #[must_use]
-pub fn controls(command: &Command) -> Option<Wire> {
+pub fn controls(command: &Command) -> Vec<Wire> {
     let named = |party: &PartyRef| match party {
         PartyRef::Visitor { visitor } => Some(Wire::Visitor(visitor.clone())),
         PartyRef::Outer { outer } => Some(Wire::Outer(outer.clone())),
         _ => None,
     };
     match command {
-        Command::Accept { visitor } | Command::Queue { visitor, .. } => Some(Wire::Visitor(visitor.clone())),
+        Command::Accept { visitor } | Command::Queue { visitor, .. } => vec![Wire::Visitor(visitor.clone())],
         Command::Connect { from: party, .. } | Command::Clear { party } | Command::Announce { party, .. } => {
-            named(party)
+            named(party).into_iter().collect()
         }
-        Command::Verbatim { parties, .. } => parties.iter().find_map(named),
-        _ => None,
+        Command::Verbatim { parties, .. } => parties.iter().filter_map(named).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -188,12 +188,19 @@ mod tests {
     #[test]
     fn what_controls_a_call_names_it() {
         let read = |json: &str| controls(&serde_json::from_str(json).expect(json));
-        assert_eq!(read(r#"{"command":"accept","visitor":"1"}"#), Some(visitor("1")));
-        assert_eq!(read(r#"{"command":"clear","party":{"outer":"2"}}"#), Some(Wire::Outer("2".into())));
+        assert_eq!(read(r#"{"command":"accept","visitor":"1"}"#), [visitor("1")]);
+        assert_eq!(read(r#"{"command":"clear","party":{"outer":"2"}}"#), [Wire::Outer("2".into())]);
         let transfer = r#"{"command":"connect","from":{"visitor":"1"},"to":{"extension":"200"}}"#;
-        assert_eq!(read(transfer), Some(visitor("1")));
-        assert_eq!(read(r#"{"command":"connect","from":{"extension":"1"},"to":{"extension":"200"}}"#), None);
-        assert_eq!(read(r#"{"command":"query","target":{"visitor":"1"}}"#), None);
+        assert_eq!(read(transfer), [visitor("1")]);
+        assert_eq!(read(r#"{"command":"connect","from":{"extension":"1"},"to":{"extension":"200"}}"#), []);
+        assert_eq!(read(r#"{"command":"query","target":{"visitor":"1"}}"#), []);
+        let parties = vec![
+            PartyRef::Visitor { visitor: "1".into() },
+            PartyRef::number("130"),
+            PartyRef::Outer { outer: "2".into() },
+        ];
+        let verbatim = Command::Verbatim { document: "<Transfer/>".into(), parties };
+        assert_eq!(controls(&verbatim), [visitor("1"), Wire::Outer("2".into())]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use switchroom_actors::device::messages::GetCalls;
 use switchroom_domain::command::{BadCommand, Command};
 use switchroom_domain::id::{CommandId, DeviceId};
 use switchroom_domain::time::Millis;
-use switchroom_domain::view::{CommandState, CommandView, LegKind};
+use switchroom_domain::view::{CommandState, CommandView, LegKind, LegView};
 use switchroom_protocol::om::parameters;
 use tokio::sync::{oneshot, watch};
 
@@ -173,6 +173,7 @@ impl Services {
         let record = CommandRecord {
             view: view.clone(),
             deadline: now + Millis::from_secs(wait_seconds.into()),
+            token: Some(by.token),
             key: by.key.clone().map(|(key, request)| IdempotencyKey { token: by.token, key, request }),
         };
         let (settled, end) = match wait {
@@ -183,7 +184,7 @@ impl Services {
             None => (None, None),
         };
         let supervisor = self.command_supervisor(device).await?;
-        let emergency = record.view.request.dials().any(|number| self.policy.is_emergency(number.as_str()));
+        let emergency = is_emergency(&self.policy, &record.view.request);
         let submit = Submit { record: Box::new(record), emergency, settled, answer };
         supervisor.send(submit).await.map_err(|_| gone())??;
         if let Some(held) = held {
@@ -233,13 +234,12 @@ impl Services {
         device: &Arc<Device>,
         command: &Command,
         by: &By,
-    ) -> Result<Option<lease::Taken<'_>>, NotTaken> {
+    ) -> Result<Vec<lease::Taken<'_>>, NotTaken> {
         let on = self.config.om_endpoint.listen.is_some();
-        let Some(wire) = lease::controls(command).filter(|_| on) else { return Ok(None) };
-        let (kind, id) = match &wire {
-            Wire::Visitor(id) => (LegKind::Visitor, id),
-            Wire::Outer(id) => (LegKind::Outer, id),
-        };
+        let wires = if on { lease::controls(command) } else { Vec::new() };
+        if wires.is_empty() {
+            return Ok(Vec::new());
+        }
         let calls = match device.handle.addr() {
             // A cell that waits for the disk keeps no command waiting.
             Some(cell) => match tokio::time::timeout(LEASE_PATIENCE, cell.send(GetCalls(None))).await {
@@ -248,13 +248,20 @@ impl Services {
             },
             None => Vec::new(),
         };
-        let mut live = calls.iter();
-        let call = live
-            .find(|call| call.legs.iter().any(|leg| leg.kind == kind && leg.wire_id.as_ref() == Some(id)))
-            .map(|call| call.id);
-        let id = &device.settings.id;
-        let new = lock(&self.leases).take(id, wire.clone(), call, by.token, Instant::now())?;
-        Ok(new.then(|| lease::Taken::new(&self.leases, id.clone(), wire, by.token)))
+        let mut taken = Vec::new();
+        for wire in wires {
+            let (kind, id) = match &wire {
+                Wire::Visitor(id) => (LegKind::Visitor, id),
+                Wire::Outer(id) => (LegKind::Outer, id),
+            };
+            let has = |leg: &LegView| leg.kind == kind && leg.wire_id.as_ref() == Some(id);
+            let call = calls.iter().find(|call| call.legs.iter().any(has)).map(|call| call.id);
+            let id = &device.settings.id;
+            if lock(&self.leases).take(id, wire.clone(), call, by.token, Instant::now())? {
+                taken.push(lease::Taken::new(&self.leases, id.clone(), wire, by.token));
+            }
+        }
+        Ok(taken)
     }
 
     /// The command of this id.
@@ -322,9 +329,12 @@ impl Services {
                 tracing::error!(device.id = %id, %error, "an open command cannot be taken up");
                 continue;
             }
-            if record.view.device == id && supervisor.send(Recover(Box::new(record))).await.is_err() {
-                return Err(gone());
+            if record.view.device != id {
+                continue;
             }
+            let emergency = is_emergency(&self.policy, &record.view.request);
+            let recover = Recover { record: Box::new(record), emergency };
+            supervisor.send(recover).await.map_err(|_| gone())?;
         }
         device.handle.set_commands(Some(supervisor.clone()));
         Ok(supervisor)
@@ -365,6 +375,32 @@ impl Services {
         Ok(())
     }
 
+    /// The command that was posted under this key, if one was; with `wait`, as it is at its end.
+    ///
+    /// # Errors
+    /// When the key was used for another request.
+    pub async fn known_by_key(
+        &self,
+        token: [u8; 32],
+        key: &str,
+        request: [u8; 32],
+        wait: Option<Duration>,
+    ) -> Result<Option<CommandView>, NotTaken> {
+        match self.hold_key(token, key, request).await? {
+            Held::Free(_) => Ok(None),
+            Held::Known(view) => match self.registry.get(&view.device) {
+                Some(device) => Ok(Some(self.when_settled(&device, *view, wait).await)),
+                None => Ok(Some(*view)),
+            },
+        }
+    }
+
+    /// How many requests with a key are on their way into the log.
+    #[must_use]
+    pub fn keys_under_way(&self) -> usize {
+        lock(&self.keys_in_use).len()
+    }
+
     async fn hold_key(&self, token: [u8; 32], key: &str, request: [u8; 32]) -> Result<Held, NotTaken> {
         let place = (token, key.to_owned());
         let patience = tokio::time::Instant::now() + STORE_PATIENCE;
@@ -394,6 +430,12 @@ impl Services {
             None => Ok(Held::Free(held)),
         }
     }
+}
+
+/// Is it a call to emergency numbers, and to nobody else?
+fn is_emergency(policy: &policy::Policy, command: &Command) -> bool {
+    let mut dials = command.dials().peekable();
+    dials.peek().is_some() && dials.all(|number| policy.is_emergency(number.as_str()))
 }
 
 /// Is it a parameter that there is, with a value that it can have?

@@ -83,9 +83,10 @@ impl Policy {
     /// The number as it may be meant: all that is dialled before the called side answers, with and without what gets an
     /// outside line or switches a feature. A comma hides nothing.
     fn readings(&self, number: &str) -> Vec<String> {
+        // After an outside line alone, what is pressed later is what is dialled.
         let called = number.split_once(",,").map_or(number, |(called, _)| called);
-        let plain: String =
-            called.chars().filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#')).collect();
+        let called = if self.is_line_alone(called) { number } else { called };
+        let plain = dialled(called);
         let bare = |text: &str| text.trim_start_matches(['*', '#']).to_owned();
         let mut readings = vec![plain.clone(), bare(&plain)];
         for prefix in &self.config.outside_prefixes {
@@ -98,6 +99,11 @@ impl Policy {
         readings
     }
 
+    fn is_line_alone(&self, number: &str) -> bool {
+        let plain = dialled(number);
+        plain.is_empty() || self.config.outside_prefixes.contains(&plain)
+    }
+
     /// May calls be passed on to this number? Nothing is counted: nobody dials it now.
     ///
     /// # Errors
@@ -107,7 +113,10 @@ impl Policy {
     }
 
     fn may_dial(&self, number: &str) -> Result<(), Denied> {
-        for reading in self.readings(number) {
+        // `*57*number#` has somebody else's exchange pass calls on.
+        let parts = dialled(number);
+        let parts = parts.split(['*', '#']).filter(|part| !part.is_empty()).map(str::to_owned);
+        for reading in self.readings(number).into_iter().chain(parts) {
             let begins = |prefixes: &[String]| {
                 prefixes.iter().find(|prefix| reading.starts_with(prefix.as_str())).cloned()
             };
@@ -138,6 +147,11 @@ impl Policy {
         times.extend((0..counted).map(|_| now));
         Ok(())
     }
+}
+
+/// What of it is dialled.
+fn dialled(number: &str) -> String {
+    number.chars().filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#')).collect()
 }
 
 #[cfg(test)]
@@ -172,6 +186,10 @@ mod tests {
             "00,44123456789",
             "#0044123",
             "9#0044123",
+            "9,,0044123456",
+            ",,0044123456",
+            "*57*0044123456#",
+            "*57*0044123456*110#",
         ] {
             assert!(matches!(dial(&policy, number), Err(Denied::Number { .. })), "{number}");
         }

@@ -60,8 +60,15 @@ async fn take_up(services: &Arc<Services>) -> Result<(), crate::storage::Storage
 /// The same as it is wanted now: somebody may have assigned something else since it was read.
 async fn as_it_is_now(services: &Services, device: &Device, desired: Desired) -> Option<Desired> {
     let id = device.settings.id.clone();
-    let now = services.reader.query(move |connection| desired::of_device(connection, &id)).await;
-    match now {
+    let place = (desired.kind.clone(), desired.key.clone());
+    let now = services.reader.query(move |connection| {
+        // On its way to the device: it is remembered once that has taken it.
+        let on_its_way = crate::storage::commands::open(connection)?
+            .iter()
+            .any(|open| open.view.device == id && desired::is_of(&open.view.request, &place.0, &place.1));
+        if on_its_way { Ok(Vec::new()) } else { desired::of_device(connection, &id) }
+    });
+    match now.await {
         Ok(now) => now.into_iter().find(|now| now.kind == desired.kind && now.key == desired.key),
         Err(_) => Some(desired),
     }

@@ -137,6 +137,9 @@ pub async fn exchange(
             Ok(Err(error)) => return Err(not_sent(&format!("cannot be talked to over TLS ({error:#})"))),
             Err(_) => return Err(not_sent("does not finish the TLS handshake")),
         };
+        if tokio::time::Instant::now() >= until {
+            return Err(not_sent("takes too long for the TLS handshake"));
+        }
         talk(stream, &bytes, limits.body, until).await
     } else {
         talk(stream, &bytes, limits.body, until).await
@@ -250,17 +253,17 @@ fn body_of(received: Received) -> Result<Vec<u8>, LinkError> {
         _ if end == 0 => {}
         None | Some(200..=299) => {}
         Some(code @ (401 | 403)) => {
-            return Err(LinkError::Impossible(format!(
+            return Err(LinkError::Refused(format!(
                 "the device answers HTTP {code}: this server may not talk to it; nothing was done"
             )));
         }
         Some(404) => {
-            return Err(LinkError::Impossible(
+            return Err(LinkError::Refused(
                 "the device answers HTTP 404: is its `address` right? Nothing was done".into(),
             ));
         }
         Some(code @ 400..=499) => {
-            return Err(LinkError::Impossible(format!(
+            return Err(LinkError::Refused(format!(
                 "the device refuses the request with HTTP {code}; nothing was done"
             )));
         }
@@ -341,6 +344,6 @@ mod tests {
         assert!(lost(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", "the connection broke"));
         assert!(lost(b"HTTP/1.0 200 OK\r\n\r\n", "the connection broke before its answer"));
         assert!(lost(b"HTTP/1.0 500 Error\r\n\r\n", "it closed the connection"));
-        assert!(matches!(body(b"HTTP/1.0 400 Bad\r\n\r\n", "it closed"), Err(LinkError::Impossible(_))));
+        assert!(matches!(body(b"HTTP/1.0 400 Bad\r\n\r\n", "it closed"), Err(LinkError::Refused(_))));
     }
 }

@@ -56,7 +56,10 @@ impl DeviceLink for Link {
         let (device, limits, command) = (self.registry.get(device), self.limits, command.clone());
         Box::pin(async move {
             let device = device.ok_or_else(|| LinkError::Impossible("the device was removed".into()))?;
-            Exchange { device: &device, limits }.carry(&command).await
+            match (Exchange { device: &device, limits }).carry(&command).await {
+                Ok(answer) | Err(Stop::Answered(answer)) => Ok(answer),
+                Err(Stop::Link(error)) => Err(error),
+            }
         })
     }
 
@@ -65,10 +68,26 @@ impl DeviceLink for Link {
     }
 }
 
+/// Why a command of several steps ended before its last.
+enum Stop {
+    /// The device answered one of them so that the others make no sense.
+    Answered(Answer),
+    /// There was no answer.
+    Link(LinkError),
+}
+
+impl From<LinkError> for Stop {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
 /// Of a command of several steps, the first of which have been done.
-fn begun(error: LinkError) -> LinkError {
-    match error {
-        LinkError::NotSent(why) => LinkError::Lost(format!("only part of it was done: {why}")),
+fn begun(stop: Stop) -> Stop {
+    match stop {
+        Stop::Link(LinkError::NotSent(why) | LinkError::Refused(why)) => {
+            Stop::Link(LinkError::Lost(format!("only part of it was done: {why}")))
+        }
         other => other,
     }
 }
@@ -79,28 +98,29 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn carry(&self, command: &Command) -> Result<Answer, LinkError> {
+    async fn carry(&self, command: &Command) -> Result<Answer, Stop> {
         if self.device.settings.dialect != Dialect::Om {
             let dialect = self.device.settings.dialect.as_str();
-            return Err(LinkError::Impossible(format!("{dialect} devices take no commands here")));
+            return Err(LinkError::Impossible(format!("{dialect} devices take no commands here")).into());
         }
         match command {
-            Command::ReadParameter { name, line_id } => self.parameter(name, line_id.as_deref(), None).await,
+            Command::ReadParameter { name, line_id } => {
+                Ok(self.parameter(name, line_id.as_deref(), None).await?)
+            }
             Command::WriteParameter { name, value, line_id } => {
-                self.parameter(name, line_id.as_deref(), Some(value)).await
+                Ok(self.parameter(name, line_id.as_deref(), Some(value)).await?)
             }
             Command::AssignExtension { line_id, settings } if settings.groups.is_none() => {
                 let groups = self.groups_of_line(line_id).await?;
                 let settings = Box::new(ExtensionSettings { groups: Some(groups), ..(**settings).clone() });
-                self.send(&Command::AssignExtension { line_id: line_id.clone(), settings }).await
+                Ok(self.send(&Command::AssignExtension { line_id: line_id.clone(), settings }).await?)
             }
             Command::AssignGroup { group, members, .. } => {
-                if let Some(refused) = self.take_out_of_group(*group, members).await? {
-                    return Ok(refused);
-                }
-                self.send(command).await
+                let touched = self.take_out_of_group(*group, members).await?;
+                let sent = self.send(command).await.map_err(Stop::from);
+                if touched { sent.map_err(begun) } else { sent }
             }
-            _ => self.send(command).await,
+            _ => Ok(self.send(command).await?),
         }
     }
 
@@ -177,29 +197,25 @@ impl Exchange<'_> {
         Ok(Answer { reply, body: response.into() })
     }
 
-    async fn query(&self, target: Target) -> Result<Reply, LinkError> {
-        self.send(&Command::Query { target }).await.map(|answer| answer.reply)
+    async fn query(&self, target: Target) -> Result<Answer, LinkError> {
+        self.send(&Command::Query { target }).await
     }
 
-    async fn status(&self, kind: TargetKind, id: impl Into<Text>) -> Result<Status, LinkError> {
-        match self.query(Target::one(kind, id)).await? {
+    async fn status(&self, kind: TargetKind, id: impl Into<Text>) -> Result<Status, Stop> {
+        let answer = self.query(Target::one(kind, id)).await?;
+        match answer.reply {
             Reply::Status(status) => Ok(*status),
             // A group that was never set does not exist.
             Reply::Failed { code: Some(NOT_EXIST), .. } => Ok(Status::default()),
-            Reply::Failed { reason, .. } => Err(LinkError::NotSent(format!(
-                "the device does not tell its {}: {}",
-                kind.as_str(),
-                reason.unwrap_or_default()
-            ))),
-            _ => Err(LinkError::NotSent("the device does not take questions from here".into())),
+            // What it says to the question it says to the command.
+            _ => Err(Stop::Answered(answer)),
         }
     }
 
     /// The groups that the extension of a line is in.
-    async fn groups_of_line(&self, line: &str) -> Result<Vec<u16>, LinkError> {
-        let Reply::Device(info) = self.query(Target::Device).await? else {
-            return Err(LinkError::NotSent("the device does not tell who is in which group".into()));
-        };
+    async fn groups_of_line(&self, line: &str) -> Result<Vec<u16>, Stop> {
+        let answer = self.query(Target::Device).await?;
+        let Reply::Device(info) = answer.reply else { return Err(Stop::Answered(answer)) };
         let DeviceInfo { extensions, groups, .. } = *info;
         let of_line = extensions.iter().find(|extension| extension.line_id.as_deref() == Some(line));
         let Some(number) = of_line.and_then(|extension| extension.number.as_ref()) else {
@@ -209,27 +225,34 @@ impl Exchange<'_> {
         Ok(groups.iter().filter(has).map(|group| group.group).collect())
     }
 
-    /// Takes out of a group who is not to be in it; the group itself is not cleared, because somebody may wait in it.
-    async fn take_out_of_group(&self, group: u16, members: &[Text]) -> Result<Option<Answer>, LinkError> {
+    /// Takes out of a group who is not to be in it; the group itself is not cleared, because somebody may wait in it. Says
+    /// whether anything was done.
+    async fn take_out_of_group(&self, group: u16, members: &[Text]) -> Result<bool, Stop> {
         let id = Text::from(group.to_string());
         let status = self.status(TargetKind::Group, id).await?;
-        let Some(now) = status.groups.into_iter().find(|found| found.group == group) else { return Ok(None) };
+        let Some(now) = status.groups.into_iter().find(|found| found.group == group) else {
+            return Ok(false);
+        };
+        let mut touched = false;
         for gone in now.members.iter().filter(|member| !members.contains(member)) {
-            let status = self.status(TargetKind::Extension, gone.clone()).await?;
-            let Some(extension) = status.extensions.into_iter().next() else { continue };
-            let Some(line_id) = extension.line_id else {
-                return Err(LinkError::NotSent(format!("the device does not tell the line of {gone}")));
-            };
-            let mut groups = extension.settings.groups.unwrap_or_default();
-            groups.retain(|of| *of != group);
-            let settings =
-                Box::new(ExtensionSettings { groups: Some(groups), ..ExtensionSettings::default() });
-            // From here on something may have been done.
-            let answer = self.send(&Command::AssignExtension { line_id, settings }).await.map_err(begun)?;
-            if !answer.reply.is_success() {
-                return Ok(Some(answer));
-            }
+            let taken_out = self.take_out(group, gone).await;
+            touched |= if touched { taken_out.map_err(begun)? } else { taken_out? };
         }
-        Ok(None)
+        Ok(touched)
+    }
+
+    async fn take_out(&self, group: u16, member: &Text) -> Result<bool, Stop> {
+        let status = self.status(TargetKind::Extension, member.clone()).await?;
+        let Some(extension) = status.extensions.into_iter().next() else { return Ok(false) };
+        let line_id = extension.line_id.ok_or_else(|| {
+            LinkError::Impossible(format!(
+                "the device does not tell the line of {member}, who is to leave the group"
+            ))
+        })?;
+        let mut groups = extension.settings.groups.unwrap_or_default();
+        groups.retain(|of| *of != group);
+        let settings = Box::new(ExtensionSettings { groups: Some(groups), ..ExtensionSettings::default() });
+        let answer = self.send(&Command::AssignExtension { line_id, settings }).await?;
+        if answer.reply.is_success() { Ok(true) } else { Err(Stop::Answered(answer)) }
     }
 }

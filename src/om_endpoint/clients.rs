@@ -18,7 +18,7 @@ use crate::config::{AddressRange, OmClient, OmEndpointConfig};
 /// Longest nonce (4.4.2).
 const LONGEST_NONCE: usize = 32;
 /// How many signatures are remembered.
-const REMEMBERED: usize = 4096;
+const REMEMBERED: usize = 65_536;
 
 /// An application that may command devices.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ pub fn put(transaction: &Transaction<'_>, record: &CommandRecord) -> Result<(), 
             !view.state.is_settled(),
             view.created_at.0,
             record.deadline.0,
-            key.map(|key| key.token.as_slice()),
+            record.token.as_ref().map(<[u8; 32]>::as_slice),
             key.map(|key| key.key.as_str()),
             key.map(|key| key.request.as_slice()),
             body,
@@ -67,6 +67,18 @@ pub fn get(connection: &Connection, id: CommandId) -> Result<Option<CommandView>
         .query_row(params![id.0.as_bytes().as_slice()], |row| row.get(0))
         .optional()?;
     body.as_deref().map(view).transpose()
+}
+
+/// The hash of the token with which a command was posted.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn token_of(connection: &Connection, id: CommandId) -> Result<Option<[u8; 32]>, StorageError> {
+    let token: Option<Option<[u8; 32]>> = connection
+        .prepare_cached("SELECT token FROM command WHERE id = ?")?
+        .query_row(params![id.0.as_bytes().as_slice()], |row| row.get(0))
+        .optional()?;
+    Ok(token.flatten())
 }
 
 /// The command that was posted under a key, and the hash of what was posted.
@@ -124,7 +136,8 @@ pub fn open(connection: &Connection) -> Result<Vec<CommandRecord>, StorageError>
                 continue;
             }
         };
-        open.push(CommandRecord { view, deadline: Timestamp(row.get(1)?), key: key(row)? });
+        let (deadline, token) = (Timestamp(row.get(1)?), row.get(2)?);
+        open.push(CommandRecord { view, deadline, token, key: key(row)? });
     }
     Ok(open)
 }

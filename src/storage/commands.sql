@@ -5,7 +5,7 @@ CREATE TABLE command (
     open INTEGER NOT NULL,           -- 1 until it has settled
     created_at INTEGER NOT NULL,
     deadline INTEGER NOT NULL,       -- milliseconds: if its turn has not come by then it is not done
-    token BLOB,                      -- SHA-256 of the token, where an Idempotency-Key was given
+    token BLOB,                      -- SHA-256 of the token of who posted it
     key TEXT,
     request BLOB,                    -- SHA-256 of what was posted under that key
     body TEXT NOT NULL               -- JSON, as the API gives it

@@ -39,6 +39,12 @@ fn place(command: &Command) -> Option<(&'static str, String)> {
     }
 }
 
+/// Does the command assign this?
+#[must_use]
+pub fn is_of(command: &Command, kind: &str, key: &str) -> bool {
+    place(command).is_some_and(|(of, which)| of == kind && which == key)
+}
+
 /// Does it clear what it assigns? Then there is nothing to give back.
 fn clears(command: &Command) -> bool {
     match command {

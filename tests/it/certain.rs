@@ -1,10 +1,12 @@
 //! What is certain about commands when the disk stalls, the service stops, or two settings say the same thing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchroom_simulator::{CommandFault, DeviceAction, DeviceFault};
-use switchroom_test_support::{Service, eventually};
+use switchroom_test_support::{Service, TOKEN, eventually};
+use tokio::io::AsyncWriteExt;
 
 use crate::support::House;
 
@@ -31,15 +33,20 @@ async fn what_a_restart_would_repeat_is_not_sent_while_the_disk_stalls_but_an_em
     database.busy_timeout(Duration::from_secs(5)).expect("a wait");
     database.execute_batch("BEGIN IMMEDIATE").expect("it is locked");
     let path = format!("/commands/{}", waits.as_str().expect("an id"));
-    let mut now = Value::Null;
-    let settled = eventually(Duration::from_secs(20), async || {
-        now = house.get(&path).await;
-        now["state"] == "failed"
+    let called = eventually(Duration::from_secs(20), async || house.rings("204") > 0).await;
+    assert!(called, "an emergency number was kept waiting");
+    // The other's turn comes, the disk does not take it, it waits on, and its turn comes again.
+    let mut turns = BTreeSet::new();
+    let twice = eventually(Duration::from_secs(20), async || {
+        turns.extend(house.get(&path).await["sent_at"].as_str().map(str::to_owned));
+        turns.len() >= 2
     });
-    assert!(settled.await, "after a crash it would ring twice: {now}");
-    assert_eq!((&now["error"]["kind"], house.rings("203")), (&json!("not_sent"), 0));
-    assert_eq!((house.rings("201"), house.rings("204")), (1, 1), "an emergency number was kept waiting");
+    assert!(twice.await, "{turns:?}: {}", house.get(&path).await);
+    assert_eq!((house.rings("201"), house.rings("203")), (1, 0), "after a crash it would ring twice");
     database.execute_batch("ROLLBACK").expect("it is free");
+    let done = eventually(Duration::from_secs(20), async || house.get(&path).await["state"] == "succeeded");
+    assert!(done.await, "{}", house.get(&path).await);
+    assert_eq!((house.rings("201"), house.rings("203"), house.rings("204")), (1, 1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,4 +125,72 @@ async fn groups_and_extensions_say_the_same_of_who_is_in_which_group() {
         .await,
         "{now:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_client_went_away_is_still_the_one_of_its_key() {
+    let house = House::start(|_| {}).await;
+    let body = dial("200", json!({"extension": "201"})).to_string();
+    let path = house.service.folder().join("switchroom.db");
+    let database = rusqlite::Connection::open(path).expect("the database");
+    database.execute_batch("BEGIN IMMEDIATE").expect("it is locked");
+    let mut socket = tokio::net::TcpStream::connect(house.service.api).await.expect("it connects");
+    let head = format!(
+        "POST /api/v1/calls HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nIdempotency-Key: gone\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(head.as_bytes()).await.expect("it is sent");
+    let taken = eventually(Duration::from_secs(10), async || house.service.services.keys_under_way() > 0);
+    assert!(taken.await, "it was never taken");
+    drop(socket);
+    let again = async {
+        let key = [("Idempotency-Key", "gone"), ("Prefer", "wait=10")];
+        house.send("POST", "/calls", Some(serde_json::from_str(&body).expect("JSON")), &key).await
+    };
+    let unlock = async {
+        // The second request waits for the first, which waits for the disk.
+        let waits = eventually(Duration::from_secs(10), async || house.service.services.keys_under_way() > 0);
+        assert!(waits.await);
+        database.execute_batch("ROLLBACK").expect("it is free");
+    };
+    let (again, ()) = tokio::join!(again, unlock);
+    assert_eq!(again.status, 200, "{}", again.body);
+    assert_eq!(again.headers["idempotent-replayed"], "true", "{}", again.body);
+    assert!(eventually(Duration::from_secs(10), async || house.rings("201") > 0).await);
+    assert_eq!(house.rings("201"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_hang_up_is_answered_as_the_first_was() {
+    let house = House::start(|_| {}).await;
+    let call = house.call_of(&house.dial("200", "201").await).await;
+    let key = [("Idempotency-Key", "away"), ("Prefer", "wait=10")];
+    let path = format!("/calls/{call}");
+    let first = house.send("DELETE", &path, None, &key).await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    assert!(eventually(Duration::from_secs(10), async || house.state_of_call(&call).await == "ended").await);
+    let again = house.send("DELETE", &path, None, &key).await;
+    assert_eq!((again.status, &again.body["id"]), (200, &first.body["id"]), "{}", again.body);
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_refuses_or_whose_web_interface_is_away_is_not_taken_for_silent() {
+    let house = House::start(|config| config.api_password = Some("s3cret".into())).await;
+    let wrong = json!({"command_password": "wrong", "web_address": "http://127.0.0.1:1"});
+    assert_eq!(house.send("PATCH", "/devices/sim-1", Some(wrong), &[]).await.status, 200);
+    for _ in 0..4 {
+        let assign =
+            json!({"command": "assign_extension", "line_id": "IPPhone 1", "settings": {"record": true}});
+        let refused = house.command("sim-1", assign).await;
+        assert_eq!(refused["error"]["kind"], "unauthorized", "{refused}");
+        let read = json!({"command": "read_parameter", "name": "API_RESPONSE_TO"});
+        let away = house.command("sim-1", read).await;
+        assert_eq!(away["error"]["kind"], "not_sent", "{away}");
+    }
+    assert_ne!(house.get("/devices/sim-1").await["state"], "down");
+    let right = json!({"command_password": "s3cret"});
+    assert_eq!(house.send("PATCH", "/devices/sim-1", Some(right), &[]).await.status, 200);
+    assert_eq!(house.dial("200", "201").await["state"], "succeeded");
 }

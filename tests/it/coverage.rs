@@ -315,7 +315,8 @@ async fn every_request_of_the_manual_reaches_a_device_and_does_what_it_says() {
         let run = stage.run(row).await;
         run.err().map(|why| format!("\n--- {} (on {})\n{why}", row.name(), stage.device))
     });
-    let failed: Vec<String> = runs.buffer_unordered(BESIDE).filter_map(async |failed| failed).collect().await;
+    let runs: Vec<Option<String>> = runs.buffer_unordered(BESIDE).collect().await;
+    let failed: Vec<String> = runs.into_iter().flatten().collect();
     assert!(failed.is_empty(), "{} of {} rows failed:{}", failed.len(), rows.len(), failed.concat());
 }
 

@@ -61,8 +61,6 @@ struct Job {
     sent: Option<Instant>,
     /// Lives depend on it.
     emergency: bool,
-    /// The command log has, or will have, it as one that waits: a restart would send it.
-    waited: bool,
     /// The command log has it as it is now.
     stored: Stored,
     waiters: Vec<oneshot::Sender<Box<CommandView>>>,
@@ -79,6 +77,8 @@ struct Aside {
 enum Became {
     Answered(Answer),
     Failed(LinkError),
+    /// It was not sent, because the disk did not take it.
+    NotKept,
 }
 
 impl CommandSupervisor {
@@ -131,13 +131,14 @@ impl CommandSupervisor {
     }
 
     fn expired(&mut self, id: CommandId) {
-        let (state, reason) = if self.jobs.get(&id).is_some_and(|job| job.sent.is_some()) {
+        let was_sent = self.jobs.get(&id).is_some_and(|job| job.sent.is_some());
+        let (state, kind, reason) = if was_sent {
             let reason = "it was sent before the service was restarted, and could not be sent again in time";
-            (CommandState::Unknown, reason)
+            (CommandState::Unknown, "lost", reason)
         } else {
-            (CommandState::Failed, "its turn did not come in time; nothing was done")
+            (CommandState::Failed, "expired", "its turn did not come in time; nothing was done")
         };
-        self.settle(id, state, None, Some(error("expired", reason)));
+        self.settle(id, state, None, Some(error(kind, reason)));
     }
 
     /// Wakes up when something is due although nothing happens.
@@ -171,51 +172,75 @@ impl CommandSupervisor {
         let command = job.record.view.request.clone();
         let stored = self.ports.log.put(&job.record).shared();
         job.stored = stored.clone();
-        // A restart would do it again unless the log says that it was sent.
-        let must_be_kept = job.waited && !job.emergency && !command.is_idempotent();
+        // A restart, or a repeat under the same key, would do it again unless the log says that it was sent.
+        let must_be_kept = !job.emergency && !command.is_idempotent();
         self.tell_cell(command.sent(id).map(|sent| Fact::CommandSent(Box::new(sent))), "command_sent");
         let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
         let exchange = async move {
             // A question may go out before it is on disk: nothing is lost if it is not asked again.
             if !command.only_asks() && !on_disk(stored).await && must_be_kept {
-                return Err(LinkError::Impossible(
-                    "the store could not keep it, and after a restart it would be done twice; nothing was done"
-                        .into(),
-                ));
+                return Became::NotKept;
             }
             let mut became = link.exchange(&device, &command).await;
             if matches!(became, Err(LinkError::Lost(_))) && command.is_idempotent() {
                 became = link.exchange(&device, &command).await;
             }
-            became
-        };
-        ctx.spawn(exchange.into_actor(self).map(move |became, supervisor, ctx| {
-            let became = match became {
+            match became {
                 Ok(answer) => Became::Answered(answer),
                 Err(error) => Became::Failed(error),
-            };
+            }
+        };
+        ctx.spawn(exchange.into_actor(self).map(move |became, supervisor, ctx| {
             supervisor.exchanged(id, became, ctx);
         }));
     }
 
+    /// The disk does not take it: it waits on, and comes first when its turn is next. So it is said to be what the log
+    /// has it to be, whatever happens meanwhile.
+    fn wait_on(&mut self, id: CommandId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.record.view.state = CommandState::Accepted;
+        job.record.view.sent_at = None;
+        job.sent = None;
+        job.stored = self.ports.log.put(&job.record).shared();
+        let urgent = job.emergency || job.record.view.request.is_urgent();
+        let deadline = job.record.deadline;
+        self.state.put_back(Ticket { id, urgent, emergency: job.emergency, deadline });
+    }
+
     /// The exchange is over.
     fn exchanged(&mut self, id: CommandId, became: Became, ctx: &mut Context<Self>) {
+        // Parameters are of the web interface, which may be elsewhere.
+        let tells = self.jobs.get(&id).is_none_or(|job| !job.record.view.request.is_of_web());
         match became {
+            Became::NotKept => self.wait_on(id),
             Became::Answered(answer) => {
-                self.heard(true);
+                if tells {
+                    self.heard(true);
+                }
                 self.answered(id, answer);
             }
             Became::Failed(LinkError::Impossible(reason)) => {
+                self.settle(id, CommandState::Failed, None, Some(error("impossible", &reason)));
+            }
+            Became::Failed(LinkError::Refused(reason)) => {
                 // Whoever says so answers.
-                self.settle(id, CommandState::Failed, None, Some(error("not_sent", &reason)));
+                if tells {
+                    self.heard(true);
+                }
+                self.settle(id, CommandState::Failed, None, Some(error("refused", &reason)));
             }
             Became::Failed(failed @ LinkError::NotSent(_)) => {
-                self.heard(false);
+                if tells {
+                    self.heard(false);
+                }
                 let reason = format!("{failed}; check that the device is on and that its `address` is right");
                 self.settle(id, CommandState::Failed, None, Some(error("not_sent", &reason)));
             }
             Became::Failed(LinkError::Lost(reason)) => {
-                self.heard(false);
+                if tells {
+                    self.heard(false);
+                }
                 // That takes a while; others have their turn meanwhile.
                 self.find_out(id, reason, ctx);
             }
@@ -280,7 +305,7 @@ impl CommandSupervisor {
                     return Some(true);
                 }
                 let is_fresh = clock.now().since(sent_at) <= NO_COUNTS;
-                match me.send(Ask(question.clone())).await {
+                match me.send(Ask { question: question.clone(), soon: true }).await {
                     Ok(Ok(answer)) => match verify::was_done(&command, &answer.reply) {
                         Some(true) => return Some(true),
                         Some(false) if said_no && is_fresh => return Some(false),
@@ -348,8 +373,9 @@ impl CommandSupervisor {
     /// Asks a silent device whether it is there.
     fn test(&self, ctx: &mut Context<Self>) {
         let (link, device) = (Arc::clone(&self.ports.link), self.device.id.clone());
-        let test =
-            async move { link.exchange(&device, &Command::Query { target: Target::Device }).await.is_ok() };
+        let test = async move {
+            !is_silence(&link.exchange(&device, &Command::Query { target: Target::Device }).await)
+        };
         ctx.spawn(test.into_actor(self).map(|answered, supervisor, ctx| {
             supervisor.heard(answered);
             supervisor.state.release();
@@ -490,7 +516,6 @@ impl Handler<Submit> for CommandSupervisor {
             accepted: Instant::now(),
             sent: None,
             emergency,
-            waited: false,
             stored: nothing.shared(),
             waiters: settled.into_iter().collect(),
             answer,
@@ -503,7 +528,6 @@ impl Handler<Submit> for CommandSupervisor {
             let stored = self.ports.log.put(&job.record).shared();
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.stored = stored;
-                job.waited = true;
             }
         }
         let stored = self.jobs.get(&id).map(|job| job.stored.clone());
@@ -520,14 +544,14 @@ impl Handler<Submit> for CommandSupervisor {
 impl Handler<Ask> for CommandSupervisor {
     type Result = ResponseFuture<Result<Answer, NoAnswer>>;
 
-    fn handle(&mut self, Ask(question): Ask, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Ask { question, soon }: Ask, ctx: &mut Self::Context) -> Self::Result {
         if !self.ports.link.reaches(&self.device.id) {
             return Box::pin(async { Err(Refusal::NoAddress.into()) });
         }
         let now = self.now();
         let id = CommandId(uuid::Uuid::now_v7());
         let ticket = Ticket { id, urgent: false, emergency: false, deadline: now + ASIDE_WAITS };
-        if let Err(refusal) = self.state.submit_aside(now, ticket) {
+        if let Err(refusal) = self.state.submit_aside(now, ticket, soon) {
             return Box::pin(async move { Err(refusal.into()) });
         }
         let (answer, answered) = oneshot::channel();
@@ -545,7 +569,8 @@ impl Handler<Dismiss> for CommandSupervisor {
         for id in all {
             let sent = self.jobs.get(&id).is_some_and(|job| job.sent.is_some());
             let state = if sent { CommandState::Unknown } else { CommandState::Failed };
-            self.settle(id, state, None, Some(error("not_sent", "the device was removed")));
+            let kind = if sent { "lost" } else { "not_sent" };
+            self.settle(id, state, None, Some(error(kind, "the device was removed")));
         }
         ctx.stop();
     }
@@ -554,19 +579,18 @@ impl Handler<Dismiss> for CommandSupervisor {
 impl Handler<Recover> for CommandSupervisor {
     type Result = ();
 
-    fn handle(&mut self, Recover(record): Recover, ctx: &mut Self::Context) {
+    fn handle(&mut self, Recover { record, emergency }: Recover, ctx: &mut Self::Context) {
         let view = &record.view;
-        let (id, urgent, now) = (view.id, view.request.is_urgent(), Instant::now());
+        let (id, urgent, now) = (view.id, emergency || view.request.is_urgent(), Instant::now());
         let was_sent = view.state == CommandState::Sent;
         let may_be_sent = !was_sent || (view.request.is_idempotent() && record.deadline > self.now());
-        let ticket = Ticket { id, urgent, emergency: false, deadline: record.deadline };
+        let ticket = Ticket { id, urgent, emergency, deadline: record.deadline };
         let nothing: BoxFuture<'static, Result<(), StoreError>> = Box::pin(async { Ok(()) });
         let job = Job {
             record,
             accepted: now,
             sent: was_sent.then_some(now),
-            emergency: false,
-            waited: !was_sent,
+            emergency,
             stored: nothing.shared(),
             waiters: Vec::new(),
             answer: None,

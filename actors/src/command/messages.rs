@@ -18,6 +18,8 @@ pub struct CommandRecord {
     pub view: CommandView,
     /// If its turn has not come by then it is not done.
     pub deadline: Timestamp,
+    /// The hash of the token of who posted it.
+    pub token: Option<[u8; 32]>,
     /// The token and key under which it is known to who posted it.
     pub key: Option<IdempotencyKey>,
 }
@@ -55,7 +57,12 @@ pub struct Dismiss;
 /// Takes up a command of before a restart.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Recover(pub Box<CommandRecord>);
+pub struct Recover {
+    /// The command.
+    pub record: Box<CommandRecord>,
+    /// As in [`Submit`].
+    pub emergency: bool,
+}
 
 /// Asks for a command that has not settled; tells `settled` when it has.
 #[derive(Message)]
@@ -70,7 +77,12 @@ pub struct Await {
 /// Asks the device something that nobody posted, for when nobody else wants anything of it.
 #[derive(Message)]
 #[rtype(result = "Result<Answer, NoAnswer>")]
-pub struct Ask(pub Command);
+pub struct Ask {
+    /// What.
+    pub question: Command,
+    /// The outcome of a command depends on it: it comes before whatever waits but callers.
+    pub soon: bool,
+}
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -148,23 +148,26 @@ impl QueueState {
     }
 
     fn submit_emergency(&mut self, now: Timestamp, ticket: Ticket) -> Result<(), Refusal> {
-        let emergencies = self.urgent.iter().take_while(|waiting| waiting.emergency).count();
-        if emergencies >= self.settings.capacity {
+        if self.urgent.iter().filter(|waiting| waiting.emergency).count() >= self.settings.capacity {
             return Err(Refusal::Full { waiting: self.waiting() });
         }
-        self.urgent.insert(emergencies, ticket);
+        self.enqueue(ticket);
         if let Breaker::Open { again_at, .. } = &mut self.breaker {
             *again_at = now.min(*again_at);
         }
         Ok(())
     }
 
-    /// Takes a question of our own, for when nobody else wants anything.
+    /// Takes a question of our own, for when nobody else wants anything; or `soon`, before all but callers who wait.
     ///
     /// # Errors
     /// When the device is silent, or enough of them wait.
-    pub fn submit_aside(&mut self, now: Timestamp, ticket: Ticket) -> Result<(), Refusal> {
+    pub fn submit_aside(&mut self, now: Timestamp, ticket: Ticket, soon: bool) -> Result<(), Refusal> {
         self.may_enter(now)?;
+        if soon {
+            self.ordinary.push_front(ticket);
+            return Ok(());
+        }
         if self.asides.len() >= ASIDES {
             return Err(Refusal::Full { waiting: self.asides.len() });
         }
@@ -182,9 +185,26 @@ impl QueueState {
         Err(Refusal::Silent { seconds: now.since(since).0 / 1000, again })
     }
 
+    /// Takes a command whose turn it was, and that could not be sent: it is the next of its kind.
+    pub fn put_back(&mut self, ticket: Ticket) {
+        if !ticket.urgent {
+            self.ordinary.push_front(ticket);
+            return;
+        }
+        let emergencies = self.urgent.iter().take_while(|waiting| waiting.emergency).count();
+        self.urgent.insert(if ticket.emergency { 0 } else { emergencies }, ticket);
+    }
+
     /// Takes a command that was accepted before a restart.
     pub fn enqueue(&mut self, ticket: Ticket) {
-        if ticket.urgent { self.urgent.push_back(ticket) } else { self.ordinary.push_back(ticket) }
+        if ticket.emergency {
+            let emergencies = self.urgent.iter().take_while(|waiting| waiting.emergency).count();
+            self.urgent.insert(emergencies, ticket);
+        } else if ticket.urgent {
+            self.urgent.push_back(ticket);
+        } else {
+            self.ordinary.push_back(ticket);
+        }
     }
 
     /// What is to be done now, if anything is.
@@ -224,7 +244,10 @@ impl QueueState {
             }
             (Breaker::Testing { since, pause }, false) => {
                 let pause = Millis((pause.0 * 2).min(self.settings.longest_pause.0));
-                Breaker::Open { since, again_at: now + pause, pause }
+                // Lives may depend on its being there again.
+                let hurry = self.urgent.front().is_some_and(|waiting| waiting.emergency);
+                let again = if hurry { self.settings.first_pause.min(pause) } else { pause };
+                Breaker::Open { since, again_at: now + again, pause }
             }
             (open, false) => open,
         };

@@ -127,6 +127,47 @@ fn an_emergency_comes_first_is_always_let_in_and_has_a_silent_device_tried_at_on
 }
 
 #[test]
+fn an_emergency_that_comes_while_a_silent_device_is_tried_has_it_tried_again_soon() {
+    let mut queue = QueueState::new(SETTINGS);
+    (0..3).for_each(|_| queue.exchanged(at(0), false));
+    let mut when = 0;
+    for pause in [1000, 2000] {
+        when += pause;
+        assert_eq!(queue.next(at(when)), Some(Step::Test));
+        if pause == 2000 {
+            queue
+                .submit(at(when), Ticket { emergency: true, ..ticket(1, true) })
+                .expect("although it is silent");
+        }
+        queue.exchanged(at(when), false);
+        queue.release();
+    }
+    assert_eq!(queue.next_wake(), Some(at(when + 1000)), "not four seconds");
+}
+
+#[test]
+fn what_could_not_be_sent_is_the_next_of_its_kind_behind_emergencies() {
+    let mut queue = QueueState::new(SETTINGS);
+    let emergency = |n| Ticket { emergency: true, ..ticket(n, true) };
+    for n in [1, 2] {
+        queue.submit(at(0), ticket(n, false)).expect("there is room");
+    }
+    assert_eq!(queue.next(at(0)), Some(Step::Send(id(1))));
+    queue.put_back(ticket(1, false));
+    queue.release();
+    queue.submit(at(0), emergency(9)).expect("there is room");
+    queue.submit(at(0), ticket(5, true)).expect("there is room");
+    queue.put_back(ticket(6, true));
+    let order: Vec<_> = std::iter::from_fn(|| {
+        let next = queue.next(at(0));
+        queue.release();
+        next
+    })
+    .collect();
+    assert_eq!(order, [9, 6, 5, 1, 2].map(|n| Step::Send(id(n))));
+}
+
+#[test]
 fn an_answer_in_between_forgives() {
     let mut queue = QueueState::new(SETTINGS);
     for answered in [false, false, true, false, false] {
@@ -186,6 +227,34 @@ fn a_call_is_cleared_if_nobody_is_in_it_any_more() {
 #[test]
 fn what_no_question_tells_has_none() {
     assert_eq!(question(&Command::Hold { extension: "200".into() }), None);
-    let monitor = Command::Monitor { extension: "201".into(), target: "200".into() };
+    let monitor = Command::Monitor { extension: "200".into(), target: "201".into() };
     assert!(question(&monitor).is_some());
+    let said = |state, with| was_done(&monitor, &extension(state, with));
+    assert_eq!(said(LineState::Offline, Vec::new()), Some(false));
+    assert_eq!(said(LineState::Active, vec![outer("130")]), None, "in a call of its own");
+    let of = |number: &str| Partner { id: Some(number.into()), ..Partner::default() };
+    assert_eq!(said(LineState::Active, vec![of("201")]), Some(true));
+}
+
+#[test]
+fn who_was_passed_on_and_is_with_somebody_else_may_have_been_passed_on_further() {
+    let transfer = Command::Connect {
+        from: PartyRef::Visitor { visitor: "7".into() },
+        to: PartyRef::extension("201"),
+        voice_file: Vec::new(),
+        auto_answer: false,
+    };
+    let with = |number: &str| Partner {
+        kind: PartnerKind::Extension,
+        id: Some(number.into()),
+        ..Partner::default()
+    };
+    let said = |with| {
+        let visitor =
+            Partner { kind: PartnerKind::Visitor, id: Some("7".into()), with, ..Partner::default() };
+        was_done(&transfer, &Reply::Status(Box::new(Status { visitors: vec![visitor], ..Status::default() })))
+    };
+    assert_eq!(said(Vec::new()), Some(false));
+    assert_eq!(said(vec![with("201")]), Some(true));
+    assert_eq!(said(vec![with("202")]), None, "201 has its calls forwarded, perhaps");
 }

@@ -49,7 +49,14 @@ pub fn was_done(command: &Command, answer: &Reply) -> Option<bool> {
             Some(!visitor.with.is_empty() || visitor.state == Some(switchroom_domain::reply::TalkState::Wait))
         }
         Command::Monitor { extension, .. } | Command::Barge { extension, .. } => {
-            extension_of(extension, status).map(|found| found.state != Some(LineState::Ready))
+            let (watcher, target) = (extension_of(extension, status)?, watched(command)?);
+            let sees = |partner: &Partner| partner.id.as_ref() == Some(target);
+            match watcher.state {
+                _ if watcher.with.iter().any(sees) => Some(true),
+                Some(LineState::Ready | LineState::Offline) => Some(false),
+                // It rings for this, or is in another call.
+                _ => None,
+            }
         }
         _ => None,
     }
@@ -85,15 +92,25 @@ fn connected(from: &PartyRef, to: &PartyRef, status: &Status) -> Option<bool> {
         }
         PartyRef::Visitor { visitor } => {
             let visitor = status.visitors.iter().find(|v| v.id.as_ref() == Some(visitor))?;
-            Some(visitor.with.iter().any(called))
+            passed_on(&visitor.with, called)
         }
         PartyRef::Outer { outer } => {
             let outer = status.outers.iter().find(|o| o.id.as_ref() == Some(outer))?;
-            Some(outer.with.iter().any(called))
+            passed_on(&outer.with, called)
         }
         PartyRef::Number { number, .. } => {
             let number = dialled(number);
-            Some(status.outers.iter().any(|outer| outer.to.as_deref() == Some(number.as_str())))
+            let mut of_number = status.outers.iter().filter(|o| o.to.as_deref() == Some(number.as_str()));
+            // Somebody else may be in a call with the same number.
+            match of_number.next() {
+                None => Some(false),
+                Some(first)
+                    if first.with.iter().any(called) || of_number.any(|o| o.with.iter().any(called)) =>
+                {
+                    Some(true)
+                }
+                Some(_) => None,
+            }
         }
         PartyRef::Menu { .. } => match to {
             PartyRef::Extension { extension } => {
@@ -104,6 +121,23 @@ fn connected(from: &PartyRef, to: &PartyRef, status: &Status) -> Option<bool> {
             _ => None,
         },
         PartyRef::Group { .. } => None,
+    }
+}
+
+/// Is who was to be passed on with whom it was passed to? Somebody else may have taken the call since.
+fn passed_on(with: &[Partner], called: impl Fn(&Partner) -> bool) -> Option<bool> {
+    match with {
+        [] => Some(false),
+        with if with.iter().any(called) => Some(true),
+        _ => None,
+    }
+}
+
+/// Whose call it watches.
+const fn watched(command: &Command) -> Option<&Text> {
+    match command {
+        Command::Monitor { target, .. } | Command::Barge { target, .. } => Some(target),
+        _ => None,
     }
 }
 

@@ -329,7 +329,7 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
     // The device calls both; if the first does not answer, only the record knows of the second.
     let callback = records.iter().find(|part| part.direction == Some(Direction::Callback));
     let told = records.iter().find_map(|part| part.direction).filter(|_| call.legs.len() < 2);
-    let direction = callback.map_or(told.unwrap_or(call.direction), |_| Direction::Callback);
+    let direction = if callback.is_some() { Direction::Callback } else { told.unwrap_or(call.direction) };
     let of_records = |pick: fn(&Part) -> &Option<Text>| {
         let extension_first = records.iter().filter(|part| part.side == CdrSide::Extension).chain(records);
         extension_first.filter_map(|part| pick(part).clone()).find(|text| !text.is_empty())

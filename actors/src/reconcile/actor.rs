@@ -140,7 +140,7 @@ async fn ask(
     question: &Question,
     asked_at: Timestamp,
 ) -> Option<Vec<Correction>> {
-    let answer = match supervisor.send(Ask(question.command())).await.ok()? {
+    let answer = match supervisor.send(Ask { question: question.command(), soon: false }).await.ok()? {
         Ok(answer) => answer.reply,
         Err(error) => {
             tracing::debug!(device.id = %device.id, %error, "a question has no answer");

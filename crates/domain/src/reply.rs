@@ -301,7 +301,7 @@ impl Failure {
             Self::OtherCall => "who is called is in another call",
             Self::NoCircuit => "no trunk is free",
             Self::Busy => "who is called is busy",
-            Self::NotExist => "the device has no such extension",
+            Self::NotExist => "the device has no such extension, visitor, outer, group or menu",
             Self::CallerOffline => "the caller is not registered",
         }
     }

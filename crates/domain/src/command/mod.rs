@@ -270,6 +270,12 @@ impl Command {
         matches!(self, Self::Query { .. } | Self::QueryVoiceFiles {} | Self::ReadParameter { .. })
     }
 
+    /// Is it for the device's web interface, not for its API?
+    #[must_use]
+    pub const fn is_of_web(&self) -> bool {
+        matches!(self, Self::ReadParameter { .. } | Self::WriteParameter { .. })
+    }
+
     /// Does the same once more change nothing? Settings do not; whatever rings a telephone does.
     #[must_use]
     pub const fn is_idempotent(&self) -> bool {

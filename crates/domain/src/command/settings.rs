@@ -177,7 +177,12 @@ impl ExtensionSettings {
             call_restriction: newer.call_restriction.or(self.call_restriction),
             call_pickup: newer.call_pickup.or(self.call_pickup),
             do_not_disturb: newer.do_not_disturb.or(self.do_not_disturb),
-            forward: newer.forward.or(self.forward),
+            forward: match (self.forward, newer.forward) {
+                (Some(before), Some(now)) => {
+                    Some(Forward { kind: now.kind.or(before.kind), number: now.number.or(before.number) })
+                }
+                (before, now) => now.or(before),
+            },
             fork: newer.fork.or(self.fork),
             wake_up: newer.wake_up.or(self.wake_up),
             record: newer.record.or(self.record),

@@ -10,6 +10,8 @@ use switchroom_domain::command::{Command, PartyRef};
 use super::encode::Xml;
 use super::tree::{self, Element};
 
+/// Attributes that name who is there already.
+const IDS: [&str; 5] = ["id", "lineid", "callid", "trunk", "to"];
 /// The roots that commands have.
 const ROOTS: [&str; 4] = ["Control", "Transfer", "Notify", "Manage"];
 
@@ -49,12 +51,15 @@ fn write(xml: &mut Xml, parties: &mut Vec<PartyRef>, element: &Element) -> Optio
     if !is_name(&element.name) || !is_plain(&text) {
         return None;
     }
-    // A number to call, wherever it stands.
-    let called = element.attribute("to").or_else(|| element.text().filter(|_| element.is("outer")));
-    let passed_on =
-        ["Fwd_Number", "Fork", "mobile"].iter().any(|name| element.name.eq_ignore_ascii_case(name));
-    let called = called.or_else(|| element.text().filter(|_| passed_on));
-    parties.extend(called.map(PartyRef::number));
+    // A number to call, wherever it stands: nobody knows what a device makes of what is not understood here.
+    let to = element.attribute("to");
+    let inside =
+        element.text().filter(|text| element.is("outer") || passes_on(element) || looks_callable(text));
+    let beside = attributes.iter().filter(|(key, _)| !IDS.iter().any(|id| key.eq_ignore_ascii_case(id)));
+    let beside = beside.filter_map(|(_, value)| *value).filter(|value| looks_callable(value)).cloned();
+    let mut called: Vec<Text> = to.into_iter().chain(inside).chain(beside).collect();
+    called.dedup();
+    parties.extend(called.into_iter().map(PartyRef::number));
     let id = element.attribute("id");
     if element.is("visitor") {
         parties.extend(id.or_else(|| element.text()).map(|visitor| PartyRef::Visitor { visitor }));
@@ -76,6 +81,19 @@ fn write(xml: &mut Xml, parties: &mut Vec<PartyRef>, element: &Element) -> Optio
         (false, false) => return None,
     }
     Some(())
+}
+
+/// Does it name a number to which calls are passed on?
+fn passes_on(element: &Element) -> bool {
+    ["Fwd_Number", "Fork", "mobile"].iter().any(|name| element.name.eq_ignore_ascii_case(name))
+}
+
+/// Might somebody be called by it?
+fn looks_callable(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let dials =
+        |c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '#' | ',' | '-' | '.' | '(' | ')' | ' ');
+    digits >= 5 && text.chars().all(dials)
 }
 
 fn is_name(name: &str) -> bool {
@@ -129,6 +147,15 @@ mod tests {
         assert_eq!(numbers("<Transfer attribute=\"Ring\"><outer to=\"0044\"/></Transfer>"), number("0044"));
         assert_eq!(numbers("<Transfer><outer>0044</outer></Transfer>"), number("0044"));
         assert_eq!(numbers("<Transfer><a><b TO=\" 0044 \"/></a></Transfer>"), number("0044"));
+        // Neither hides the other.
+        let both = Some(vec![PartyRef::number("110"), PartyRef::number("0044123")]);
+        assert_eq!(numbers("<Transfer><outer to=\"110\">0044123</outer></Transfer>"), both);
+        let hidden = "<Control><Fwd_Number to=\"110\">0044123</Fwd_Number></Control>";
+        assert_eq!(numbers(hidden), both);
+        assert_eq!(numbers("<Control><outer><to>0044123</to></outer></Control>"), number("0044123"));
+        assert_eq!(numbers("<Control><Off_Line_Num>0044123</Off_Line_Num></Control>"), number("0044123"));
+        assert_eq!(numbers("<Control><ext line='0044123' id='20012'/></Control>"), number("0044123"));
+        assert_eq!(numbers("<Control><ext id='20012'/><group>12</group></Control>"), Some(Vec::new()));
         assert_eq!(numbers("<Control attribute=\"query\"><visitor id=\"1\"/></Control>"), Some(Vec::new()));
         let of_call = numbers("<Transfer><visitor id=\"1\"/><outer id=\"2\" to=\"0044\"/></Transfer>")
             .expect("a request");
