@@ -32,6 +32,7 @@ mod stream;
 mod subscriber;
 #[cfg(test)]
 mod tests;
+pub(crate) mod timeline;
 mod tls;
 mod tokens;
 mod view;
@@ -190,6 +191,7 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/devices/{device}/groups/{group}", "GET, PUT",
         get => entities::group, put => configure::put_group);
     route!("/api/v1/devices/{device}/calls", "GET", get => calls::of_device);
+    route!("/api/v1/devices/{device}/reports", "GET", get => timeline::reports);
     route!("/api/v1/devices/{device}/commands", "GET, POST", get => commands::of_device, post => commands::post);
     route!("/api/v1/commands/{command}", "GET", get => commands::one);
     route!("/api/v1/devices/{device}/desired", "GET", get => configure::desired);
@@ -203,6 +205,7 @@ fn routes(app: &mut web::ServiceConfig) {
         get => configure::parameter, put => configure::put_parameter);
     route!("/api/v1/calls", "GET, POST", get => calls::list, post => call_actions::dial);
     route!("/api/v1/calls/{call}", "GET, DELETE", get => calls::one, delete => call_actions::hang_up);
+    route!("/api/v1/calls/{call}/timeline", "GET", get => timeline::timeline);
     route!("/api/v1/calls/{call}/{action}", "POST", post => call_actions::act);
     route!("/api/v1/cdrs", "GET", get => records::cdrs);
     route!("/api/v1/cdrs.csv", "GET", get => records::cdrs_csv);

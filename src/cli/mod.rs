@@ -12,6 +12,7 @@ mod openapi;
 mod output;
 mod ports;
 mod reload;
+mod replay;
 mod serve;
 mod signals;
 mod sim;
@@ -70,6 +71,8 @@ enum Command {
     Hangup(client::hangup::Args),
     /// Gives a device one command, as JSON.
     Send(client::send::Args),
+    /// Runs recorded reports of a device again, offline, and says whether they lead to the same.
+    Replay(replay::Args),
     /// Prints the OpenAPI document of the REST API.
     Openapi(openapi::Args),
 }
@@ -111,6 +114,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Dial(args) => client::dial::run(&args),
         Command::Hangup(args) => client::hangup::run(&args),
         Command::Send(args) => client::send::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Openapi(args) => openapi::run(&args),
     }
 }

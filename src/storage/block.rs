@@ -349,6 +349,66 @@ fn read<'a>(body: &'a [u8]) -> Result<Block<'a>, StorageError> {
         .map_err(|error| StorageError::Corrupt(format!("a block of the log cannot be read: {error}")))
 }
 
+/// A stretch of one device's log.
+#[derive(Debug, Default)]
+pub struct Stretch {
+    /// Its inputs with their ids, in order.
+    pub inputs: Vec<(i64, Entry)>,
+    /// Its events, in order.
+    pub events: Vec<Published>,
+    /// The input to go on after; none: this was all.
+    pub next: Option<i64>,
+}
+
+/// What one device's log holds of a time, up to so many inputs, after this input.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn stretch(
+    connection: &Connection,
+    device: i64,
+    (from, to): (Timestamp, Timestamp),
+    after: i64,
+    limit: usize,
+) -> Result<Stretch, StorageError> {
+    let name = device_of(connection, device)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT last_report, last_report - reports + 1, last_event - events + 1, devices FROM log \
+         WHERE last_report > ?1 AND last_report >= (SELECT min(last_report) FROM log WHERE at >= ?2) ORDER BY last_report",
+    )?;
+    let mut rows = statement.query(params![after, from.0])?;
+    let mut found = Stretch::default();
+    while let Some(row) = rows.next()? {
+        let (block, first, first_event): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if !is_in(row, 3, Some(device))? {
+            continue;
+        }
+        let body = body(connection, block)?;
+        let block = read(&body)?;
+        if block.reports.iter().all(|logged| logged.at > to.0) {
+            break;
+        }
+        let is_meant = |at: i64| (from.0..=to.0).contains(&at);
+        for (id, logged) in (first..).zip(&block.reports) {
+            if id > after && logged.device == device && is_meant(logged.at) {
+                found.inputs.extend(logged.entry().map(|entry| (id, entry)));
+            }
+        }
+        for (cursor, event) in (first_event.cast_unsigned()..).zip(&block.events) {
+            if event.device == device && is_meant(event.at) {
+                let sealed = SealedEvent::new(event.event(name.clone())?);
+                found.events.push(Published { cursor, sealed });
+            }
+        }
+        // A block is taken whole: its events are of its inputs.
+        if found.inputs.len() >= limit {
+            found.next = Some(first + count(block.reports.len()) - 1);
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Runs over the inputs from `after` on, of one device or all; the callback gets an input's id, the device's key and
 /// the input.
 ///

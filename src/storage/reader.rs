@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use switchroom_actors::ports::{Entry, LoadedCell};
-use switchroom_domain::id::{CallId, DeviceId};
-use switchroom_domain::view::CallView;
+use switchroom_domain::id::{CallId, CommandId, DeviceId};
+use switchroom_domain::time::Timestamp;
+use switchroom_domain::view::{CallView, CommandView};
 
 use super::writer::Settler;
 use super::{Published, StorageError, block, records, sqlite};
@@ -133,6 +134,36 @@ impl Reader {
         self.settle().await;
         let body = self.query(move |connection| records::get(connection, kind, id)).await?;
         body.map(|body| parse(&body)).transpose()
+    }
+
+    /// What a device's log holds of a time; none when the device was never known.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn stretch(
+        &self,
+        device: DeviceId,
+        span: (Timestamp, Timestamp),
+        after: i64,
+        limit: usize,
+    ) -> Result<Option<block::Stretch>, StorageError> {
+        self.query(move |connection| {
+            let Some(key) = device_key(connection, &device)? else { return Ok(None) };
+            block::stretch(connection, key, span, after, limit).map(Some)
+        })
+        .await
+    }
+
+    /// The commands about a call: those that its events name, and those that have found it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn commands(&self, ids: Vec<CommandId>) -> Result<Vec<CommandView>, StorageError> {
+        self.query(move |connection| {
+            let found = ids.into_iter().map(|id| super::commands::get(connection, id));
+            Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        })
+        .await
     }
 
     /// An ended call.

@@ -48,3 +48,6 @@ CREATE INDEX conversation_outcome ON conversation (outcome);
 CREATE INDEX conversation_trunk ON conversation (trunk) WHERE trunk IS NOT NULL;
 CREATE TABLE conversation_party (number TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (number, place)) WITHOUT ROWID;
 CREATE TABLE conversation_party_end (number TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (number, place)) WITHOUT ROWID;
+
+-- One call explained: the log is looked into by time.
+CREATE INDEX log_at ON log (at);

@@ -54,6 +54,16 @@ impl OfflineCell {
         self.state.finish()
     }
 
+    /// Applies a note of our own.
+    pub fn note(&mut self, seed: IdSeed, facts: Vec<Fact>) -> Effects {
+        self.state.start(seed, None);
+        self.run_timers(seed.at);
+        for fact in facts {
+            self.drive(seed.at, Work::Fact(fact));
+        }
+        self.state.finish()
+    }
+
     /// Lets time pass without a report.
     pub fn tick(&mut self, seed: IdSeed) -> Effects {
         self.state.start(seed, None);

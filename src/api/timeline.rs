@@ -1,0 +1,296 @@
+//! `/calls/{call}/timeline` and `/devices/{device}/reports`: what came in, what was made of it, what was done.
+
+use std::collections::{BTreeSet, HashSet};
+
+use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use switchroom_actors::ports::{Entry, INTERNAL, RawReport};
+use switchroom_domain::conversation::Conversation;
+use switchroom_domain::id::{CallId, CommandId, IdSeed, Minter, ReportId};
+use switchroom_domain::time::{Millis, Timestamp};
+use switchroom_domain::view::{CallView, CommandView};
+use utoipa::{IntoParams, ToSchema};
+
+use super::State;
+use super::auth::{Caller, Role};
+use super::calls::find;
+use super::error::{Kind, Problem, ProblemBody};
+use super::input::{self, Page, Params, bad_cursor, cursor, limit, place};
+use super::view::device;
+use crate::commands::shown;
+use crate::storage::Published;
+use crate::storage::block::Stretch;
+use crate::storage::records;
+
+/// How long before its first event a call's reports may have come.
+const BEFORE: Millis = Millis::from_secs(2);
+/// How long after a call's end its records and the rest of it come.
+const AFTER: Millis = Millis::from_secs(60);
+/// How many inputs of its device a timeline looks through.
+const LOOKED_AT: usize = 200_000;
+
+/// A report as it came in, passwords and signatures struck out.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ReportView {
+    /// Its id: what events name as `report`. A note of time that passed has none.
+    #[schema(value_type = Option<String>)]
+    pub(crate) id: Option<ReportId>,
+    /// When it came.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) at: Timestamp,
+    /// The randomness that it was given: ids are made of it.
+    #[schema(value_type = String)]
+    #[serde(with = "as_text")]
+    pub(crate) entropy: u64,
+    /// `om`, `yeastar`, `zycoo`; `switchroom` for a note of our own. Null: time passed.
+    pub(crate) dialect: Option<String>,
+    /// The dialect's name of it.
+    pub(crate) name: Option<String>,
+    /// From which address.
+    pub(crate) source: Option<String>,
+    /// Its content type, where it is needed to read it.
+    pub(crate) content_type: Option<String>,
+    /// Its body; what is no UTF-8 is in `body_base64`.
+    pub(crate) body: Option<String>,
+    /// Its body, if that is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body_base64: Option<String>,
+}
+
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl From<&Entry> for ReportView {
+    fn from(entry: &Entry) -> Self {
+        let IdSeed { at, entropy } = entry.seed();
+        let nothing = Self {
+            id: None,
+            at,
+            entropy,
+            dialect: None,
+            name: None,
+            source: None,
+            content_type: None,
+            body: None,
+            body_base64: None,
+        };
+        let Entry::Report(RawReport { seed, source, dialect, name, content_type, body }) = entry else {
+            return nothing;
+        };
+        let text = std::str::from_utf8(body).ok().map(str::to_owned);
+        let encoded = || base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body);
+        Self {
+            id: Some(Minter::report_id(*seed)),
+            dialect: Some((*dialect).to_owned()),
+            name: Some(name.to_string()),
+            source: Some(source.to_string()),
+            content_type: content_type.as_ref().map(ToString::to_string),
+            body_base64: text.is_none().then(encoded),
+            body: text,
+            ..nothing
+        }
+    }
+}
+
+/// Everything that is known of one call, in the order in which it happened.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Timeline {
+    /// The call.
+    call: CallView,
+    /// What happened.
+    entries: Vec<Item>,
+    /// Its conversation, once it is complete.
+    conversation: Option<Conversation>,
+}
+
+/// One thing that happened; exactly one of its fields beside `at` and `kind` is there.
+#[derive(Debug, Serialize, ToSchema)]
+struct Item {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// `report` (what came in), `note` (what we noted ourselves: a command that was sent, a correction by asking),
+    /// `event` (what was made of it), `command`.
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<ReportView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    event: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<CommandView>,
+}
+
+impl Item {
+    fn report(entry: &Entry) -> Self {
+        let report = ReportView::from(entry);
+        let is_note = report.dialect.as_deref().is_none_or(|dialect| dialect == INTERNAL);
+        let kind = if is_note { "note" } else { "report" };
+        Self { at: report.at, kind, report: Some(report), event: None, command: None }
+    }
+
+    fn event(published: &Published) -> Result<Self, Problem> {
+        let mut text = String::new();
+        published.write_json(&mut text);
+        let event = RawValue::from_string(text).map_err(|error| Problem::internal(&error))?;
+        let at = published.sealed.event.at;
+        Ok(Self { at, kind: "event", report: None, event: Some(event), command: None })
+    }
+
+    fn command(view: CommandView) -> Self {
+        Self { at: view.created_at, kind: "command", report: None, event: None, command: Some(shown(view)) }
+    }
+}
+
+/// Explains one call: every raw report of it, what was made of each, the commands about it, with times.
+#[utoipa::path(get, path = "/api/v1/calls/{call}/timeline", tag = "calls", params(("call" = String, Path)),
+    responses((status = 200, body = Timeline), (status = 404, body = ProblemBody)))]
+pub(super) async fn timeline(
+    state: web::Data<State>,
+    caller: Caller,
+    path: web::Path<String>,
+) -> Result<web::Json<Timeline>, Problem> {
+    let none = || {
+        let id: String = path.chars().take(80).collect();
+        Problem::new(Kind::NotFound, format!("there is no call {id:?} that this token may see"))
+    };
+    let id: CallId = path.parse().map_err(|_| none())?;
+    let found = find(&state, &caller, id).await?;
+    let call = found.filter(|call| caller.sees_call(call)).ok_or_else(none)?;
+    let reader = &state.services.reader;
+    let conversation: Option<Conversation> = reader.record(records::Kind::Conversation, id.0).await?;
+    let until = call.ended_at.map_or(Timestamp(i64::MAX), |ended| ended.plus(AFTER));
+    let span = (call.started_at.minus(BEFORE), until);
+    let stretch = reader.stretch(call.device.clone(), span, 0, LOOKED_AT).await?.unwrap_or_default();
+    let entries = entries_of(&state, &call, &stretch).await?;
+    Ok(web::Json(Timeline { call, entries, conversation }))
+}
+
+async fn entries_of(state: &State, call: &CallView, stretch: &Stretch) -> Result<Vec<Item>, Problem> {
+    let data = |published: &Published| published.sealed.event.data.clone();
+    let mine: Vec<&Published> = stretch.events.iter().filter(|p| data(p).call == Some(call.id)).collect();
+    let reports: HashSet<ReportId> = mine.iter().filter_map(|p| data(p).report).collect();
+    let commands: BTreeSet<CommandId> = mine.iter().filter_map(|p| data(p).command?.parse().ok()).collect();
+    let mut items: Vec<Item> = Vec::new();
+    for (_, entry) in &stretch.inputs {
+        if matches!(entry, Entry::Report(_)) && reports.contains(&Minter::report_id(entry.seed())) {
+            items.push(Item::report(entry));
+        }
+    }
+    for published in mine {
+        items.push(Item::event(published)?);
+    }
+    let commands = state.services.reader.commands(commands.into_iter().collect()).await?;
+    items.extend(commands.into_iter().map(Item::command));
+    // What came in stands before what was made of it.
+    let rank = |kind: &str| match kind {
+        "command" => 0,
+        "event" => 2,
+        _ => 1,
+    };
+    items.sort_by_key(|item| (item.at, rank(item.kind)));
+    Ok(items)
+}
+
+/// Which reports are wanted.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReportQuery {
+    /// At or after this time (RFC 3339).
+    since: Option<String>,
+    /// Before this time (RFC 3339).
+    until: Option<String>,
+    /// About how many items a page has: 1 to 1000, 100 if not given.
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A device's raw reports, the oldest first. With `Accept: application/x-ndjson` all of them, with the events that they
+/// caused, as `switchroom replay` takes them.
+#[utoipa::path(get, path = "/api/v1/devices/{device}/reports", tag = "records",
+    params(("device" = String, Path), ReportQuery),
+    responses((status = 200, body = Page<ReportView>), (status = 403, body = ProblemBody)))]
+pub(super) async fn reports(
+    state: web::Data<State>,
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
+    Params(query): Params<ReportQuery>,
+) -> Result<HttpResponse, Problem> {
+    let device = device(&state, &caller, &path)?;
+    caller.require(&[Role::Operator, Role::Admin])?;
+    let time = |name, text: &Option<String>| input::time(name, text.as_deref());
+    let since = time("since", &query.since)?.unwrap_or_default();
+    let until = time("until", &query.until)?.map_or(Timestamp(i64::MAX), |until| until.minus(Millis(1)));
+    let after = query.cursor.as_deref().map(|text| place("reports", text)).transpose()?;
+    let after: i64 = after.map(|place| place.parse().map_err(|_| bad_cursor())).transpose()?.unwrap_or(0);
+    let (id, span) = (device.settings.id.clone(), (since, until));
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("application/x-ndjson") {
+        let model = &state.services.config.model;
+        let head = serde_json::json!({
+            "device": id,
+            "timezone": device.settings.timezone,
+            "overtake_ms": model.overtake_ms,
+            "release_ms": model.release_ms,
+        });
+        let name = format!("attachment; filename=\"{id}.ndjson\"");
+        let first = web::Bytes::from(format!("{head}\n"));
+        return Ok(HttpResponse::Ok()
+            .content_type("application/x-ndjson")
+            .insert_header((CONTENT_DISPOSITION, name))
+            .streaming(lines(state, id, span, after, first)));
+    }
+    let limit = limit(query.limit)?;
+    let stretch = state.services.reader.stretch(id, span, after, limit).await?.unwrap_or_default();
+    let items: Vec<ReportView> = stretch.inputs.iter().map(|(_, entry)| entry.into()).collect();
+    let next_cursor = stretch.next.map(|next| cursor("reports", &next.to_string()));
+    Ok(HttpResponse::Ok().json(Page { items, next_cursor }))
+}
+
+fn lines(
+    state: web::Data<State>,
+    device: switchroom_domain::id::DeviceId,
+    span: (Timestamp, Timestamp),
+    after: i64,
+    first: web::Bytes,
+) -> impl futures_util::Stream<Item = Result<web::Bytes, Problem>> {
+    let start = (Some(after), Some(first));
+    futures_util::stream::unfold(start, move |(after, first)| {
+        let (state, device) = (state.clone(), device.clone());
+        async move {
+            if let Some(first) = first {
+                return Some((Ok(first), (after, None)));
+            }
+            let stretch = match state.services.reader.stretch(device, span, after?, 1000).await {
+                Ok(stretch) => stretch.unwrap_or_default(),
+                Err(error) => return Some((Err(error.into()), (None, None))),
+            };
+            let mut text = String::new();
+            for (_, entry) in &stretch.inputs {
+                text.push_str(&serde_json::to_string(&ReportView::from(entry)).unwrap_or_default());
+                text.push('\n');
+            }
+            for published in &stretch.events {
+                text.push_str("{\"event\":");
+                text.push_str(&published.sealed.envelope);
+                text.push_str("}\n");
+            }
+            Some((Ok(text.into()), (stretch.next, None)))
+        }
+    })
+}
