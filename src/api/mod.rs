@@ -28,6 +28,7 @@ mod middleware;
 mod observe;
 mod quarantine;
 mod records;
+mod statistics;
 mod stream;
 mod subscriber;
 #[cfg(test)]
@@ -212,6 +213,7 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/cdrs/{cdr}", "GET", get => records::cdr);
     route!("/api/v1/conversations", "GET", get => records::conversations);
     route!("/api/v1/conversations/{call}", "GET", get => records::conversation);
+    route!("/api/v1/statistics", "GET", get => statistics::statistics);
     route!("/api/v1/events", "GET", get => events::past);
     route!("/api/v1/events/stream", "GET", get => stream::stream);
     route!("/api/v1/events/ws", "GET", get => websocket::open);

@@ -337,7 +337,8 @@ fn body(connection: &Connection, block: i64) -> Result<Vec<u8>, StorageError> {
     Ok(unpack(packed)?.into_owned())
 }
 
-fn device_of(connection: &Connection, key: i64) -> Result<DeviceId, StorageError> {
+/// The id of a device.
+pub(super) fn device_of(connection: &Connection, key: i64) -> Result<DeviceId, StorageError> {
     let id: String = connection
         .prepare_cached("SELECT id FROM device WHERE key = ?")?
         .query_row(params![key], |row| row.get(0))?;

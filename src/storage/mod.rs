@@ -15,6 +15,7 @@ pub mod reader;
 pub mod records;
 pub mod secrets;
 pub mod sqlite;
+pub mod statistics;
 pub mod tables;
 pub mod tokens;
 pub mod writer;

@@ -12,7 +12,7 @@ use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::{CallView, CommandView};
 
 use super::writer::Settler;
-use super::{Published, StorageError, block, records, sqlite};
+use super::{Published, StorageError, block, records, sqlite, statistics};
 
 /// A small pool of read-only connections.
 #[derive(Clone)]
@@ -118,6 +118,34 @@ impl Reader {
             let records::Found { items, next } = records::find(connection, kind, &query)?;
             let items = items.into_iter().map(|(place, body)| Ok((place, parse(&body)?)));
             Ok((items.collect::<Result<_, StorageError>>()?, next))
+        })
+        .await
+    }
+
+    /// Sums of conversations, each line with its device's id; `devices`: only of these.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn statistics(
+        &self,
+        mut query: statistics::Query,
+        devices: Option<Vec<DeviceId>>,
+    ) -> Result<Vec<(statistics::Line, Option<DeviceId>)>, StorageError> {
+        self.settle().await;
+        self.query(move |connection| {
+            if let Some(devices) = devices {
+                for device in devices {
+                    query.devices.extend(device_key(connection, &device)?);
+                }
+                if query.devices.is_empty() {
+                    return Ok(Vec::new());
+                }
+            }
+            let lines = statistics::find(connection, &query)?.into_iter().map(|line| {
+                let device = line.device.map(|key| block::device_of(connection, key)).transpose()?;
+                Ok((line, device))
+            });
+            lines.collect()
         })
         .await
     }

@@ -13,6 +13,7 @@ use switchroom_domain::view::CdrView;
 
 use super::StorageError;
 use super::reader::parse;
+use super::statistics::Changes;
 
 /// So many of the newest are looked at for a number's beginning or end before its index is.
 const LOOKED_AT: usize = 20_000;
@@ -222,18 +223,25 @@ pub fn put_cdr(
     Ok(())
 }
 
-/// Keeps a conversation, in place of what was known of it before.
+/// Keeps a conversation, in place of what was known of it before; what that changes of the sums goes into `changes`.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn put_conversation(transaction: &Transaction<'_>, kept: &Kept<'_>) -> Result<(), StorageError> {
-    let known: Option<(i64, String)> = transaction
-        .prepare_cached("SELECT place, parties FROM conversation WHERE id = ?")?
-        .query_row(params![kept.id.as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))
+pub fn put_conversation(
+    transaction: &Transaction<'_>,
+    kept: &Kept<'_>,
+    changes: &mut Changes,
+) -> Result<(), StorageError> {
+    let known: Option<(i64, String, String)> = transaction
+        .prepare_cached("SELECT place, parties, body FROM conversation WHERE id = ?")?
+        .query_row(params![kept.id.as_slice()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let fields = Fields::of_conversation(&parse(kept.body)?);
+    let conversation: Conversation = parse(kept.body)?;
+    changes.add(kept.device, &conversation, 1);
+    let fields = Fields::of_conversation(&conversation);
     let place = match known {
-        Some((place, parties)) => {
+        Some((place, parties, before)) => {
+            changes.add(kept.device, &parse(&before)?, -1);
             take_parties(transaction, Kind::Conversation, place, &parties)?;
             place
         }

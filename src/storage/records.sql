@@ -51,3 +51,25 @@ CREATE TABLE conversation_party_end (number TEXT NOT NULL, place INTEGER NOT NUL
 
 -- One call explained: the log is looked into by time.
 CREATE INDEX log_at ON log (at);
+
+-- Statistics: sums of conversations, kept as these are.
+CREATE TABLE rollup (
+    grain INTEGER NOT NULL,          -- milliseconds: an hour or a day
+    dimension TEXT NOT NULL,         -- direction, extension, trunk, queue
+    at INTEGER NOT NULL,             -- when it begins, in UTC
+    device INTEGER NOT NULL,
+    key TEXT NOT NULL,               -- which direction, extension, …
+    calls INTEGER NOT NULL,
+    answered INTEGER NOT NULL,
+    abandoned INTEGER NOT NULL,
+    no_answer INTEGER NOT NULL,
+    busy INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    in_time INTEGER NOT NULL,        -- answered within the service level's time
+    queued INTEGER NOT NULL,         -- waited in a queue
+    ring_ms INTEGER NOT NULL,
+    queue_ms INTEGER NOT NULL,
+    talk_ms INTEGER NOT NULL,
+    PRIMARY KEY (grain, dimension, at, device, key)
+) WITHOUT ROWID;

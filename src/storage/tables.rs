@@ -12,6 +12,7 @@ use switchroom_domain::conversation::Conversation;
 use switchroom_domain::view::CallView;
 
 use super::records::{self, Kept};
+use super::statistics::Changes;
 use super::{StorageError, block};
 
 /// How many rows are written at a time after a crash.
@@ -102,7 +103,7 @@ impl Row {
         })
     }
 
-    fn write(&self, transaction: &Transaction<'_>) -> Result<(), StorageError> {
+    fn write(&self, transaction: &Transaction<'_>, changes: &mut Changes) -> Result<(), StorageError> {
         match self {
             Self::Call { id, device, started_at, body } => {
                 transaction
@@ -118,7 +119,7 @@ impl Row {
             }
             Self::Conversation { id, device, started_at, body } => {
                 let kept = Kept { id, device: *device, at: *started_at, body };
-                records::put_conversation(transaction, &kept)
+                records::put_conversation(transaction, &kept, changes)
             }
         }
     }
@@ -138,9 +139,11 @@ pub fn put<'a>(
     rows: impl Iterator<Item = &'a Row>,
     reach: i64,
 ) -> Result<(), StorageError> {
+    let mut changes = Changes::default();
     for row in rows {
-        row.write(transaction)?;
+        row.write(transaction, &mut changes)?;
     }
+    changes.write(transaction)?;
     transaction
         .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('tables_reach', ?)")?
         .execute(params![reach.to_string()])?;

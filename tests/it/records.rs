@@ -172,3 +172,51 @@ async fn conversations_are_found_by_whatever_they_are_asked_for_and_exported() {
     let wrong = house.send("GET", "/conversations?outcome=lost", None, &[]).await;
     assert_eq!((wrong.status, &wrong.body["type"]), (400, &json!("/problems/bad-parameter")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_are_the_sums_of_the_conversations() {
+    let house = busy_house(40).await;
+    house.fleet.pause();
+    let until = "2100-01-01T00:00:00Z";
+    let sums = async |group: &str| -> Vec<Value> {
+        let path = format!("/statistics?since=2020-01-01T00:00:00Z&until={until}&group_by={group}");
+        house.get(&path).await["items"].as_array().expect("items").clone()
+    };
+    let mut seen = (Vec::new(), Vec::new());
+    let still = eventually(Duration::from_secs(30), async || {
+        let all = house.get("/conversations?limit=1000").await["items"].as_array().expect("items").clone();
+        let before = std::mem::replace(&mut seen, (all, sums("").await));
+        seen == before
+    });
+    assert!(still.await, "conversations still come");
+    let (all, total) = seen;
+    let count = |fits: &dyn Fn(&Value) -> bool| all.iter().filter(|one| fits(one)).count();
+    assert_eq!(total.len(), 1);
+    assert_eq!(total[0]["calls"], all.len());
+    assert_eq!(total[0]["answered"], count(&|one| one["outcome"] == "answered"));
+    assert_eq!(total[0]["abandoned"], count(&|one| one["outcome"] == "abandoned"));
+    let talk: f64 = all.iter().filter_map(|one| one["talk_seconds"].as_f64()).sum();
+    assert!(
+        (total[0]["talk_seconds"].as_f64().expect("seconds") - talk).abs() < 0.01,
+        "{total:?} is not {talk}"
+    );
+    for (group, field) in
+        [("direction", "direction"), ("device", "device"), ("trunk", "trunk"), ("queue", "queue")]
+    {
+        for line in sums(group).await {
+            let same = count(&|one| one[field] == line[group]);
+            assert_eq!(line["calls"], same, "{group}: {line}");
+        }
+    }
+    let by_hour: i64 = sums("hour,direction").await.iter().filter_map(|line| line["calls"].as_i64()).sum();
+    assert_eq!(by_hour, i64::try_from(all.len()).expect("few"));
+    let by_extension = sums("device,extension").await;
+    let inbound =
+        |one: &Value, line: &Value| one["answered_by"] == line["extension"] && one["direction"] == "inbound";
+    for line in &by_extension {
+        let answered = count(&|one| one["device"] == line["device"] && inbound(one, line));
+        assert!(line["calls"].as_u64() >= Some(answered as u64), "{line}");
+    }
+    let wrong = house.send("GET", "/statistics?group_by=trunk,queue", None, &[]).await;
+    assert_eq!((wrong.status, &wrong.body["type"]), (400, &json!("/problems/bad-parameter")));
+}

@@ -1,0 +1,306 @@
+//! Statistics: sums of conversations by hour and by day, for each direction, extension, trunk and queue of a device.
+//!
+//! They are written with the conversations, in the same transaction, so they are never more or less than these. What is
+//! asked for is summed from days where it spans whole ones, and from hours at its ends.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Transaction, params, params_from_iter};
+use switchroom_domain::conversation::{Conversation, Outcome};
+use switchroom_domain::view::Direction;
+
+use super::StorageError;
+
+/// An hour.
+pub const HOUR: i64 = 3_600_000;
+/// A day.
+pub const DAY: i64 = 24 * HOUR;
+/// Who is answered within this time of ringing and waiting is answered in time.
+const IN_TIME: f64 = 20.0;
+
+/// By what calls are summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dimension {
+    /// Which way they went: every call once.
+    Direction,
+    /// Who was in them.
+    Extension,
+    /// Over which trunk.
+    Trunk,
+    /// In which queue they waited.
+    Queue,
+}
+
+impl Dimension {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direction => "direction",
+            Self::Extension => "extension",
+            Self::Trunk => "trunk",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+/// Sums of calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the column of the same name")]
+pub struct Sums {
+    pub calls: i64,
+    pub answered: i64,
+    pub abandoned: i64,
+    pub no_answer: i64,
+    pub busy: i64,
+    pub rejected: i64,
+    pub failed: i64,
+    pub in_time: i64,
+    pub queued: i64,
+    pub ring_ms: i64,
+    pub queue_ms: i64,
+    pub talk_ms: i64,
+}
+
+impl Sums {
+    fn of(conversation: &Conversation) -> Self {
+        let of = |outcome| i64::from(conversation.outcome == outcome);
+        let ms = |seconds: Option<f64>| (seconds.unwrap_or(0.0) * 1000.0).round() as i64;
+        let waited = conversation.queue_seconds.unwrap_or(0.0) + conversation.ring_seconds.unwrap_or(0.0);
+        let answered = of(Outcome::Answered);
+        Self {
+            calls: 1,
+            answered,
+            abandoned: of(Outcome::Abandoned),
+            no_answer: of(Outcome::NoAnswer),
+            busy: of(Outcome::Busy),
+            rejected: of(Outcome::Rejected),
+            failed: of(Outcome::Failed),
+            in_time: if waited <= IN_TIME { answered } else { 0 },
+            queued: i64::from(conversation.queue.is_some()),
+            ring_ms: ms(conversation.ring_seconds),
+            queue_ms: ms(conversation.queue_seconds),
+            talk_ms: ms(conversation.talk_seconds),
+        }
+    }
+
+    fn all(&self) -> [i64; 12] {
+        [
+            self.calls,
+            self.answered,
+            self.abandoned,
+            self.no_answer,
+            self.busy,
+            self.rejected,
+            self.failed,
+            self.in_time,
+            self.queued,
+            self.ring_ms,
+            self.queue_ms,
+            self.talk_ms,
+        ]
+    }
+
+    const fn from(all: [i64; 12]) -> Self {
+        let [
+            calls,
+            answered,
+            abandoned,
+            no_answer,
+            busy,
+            rejected,
+            failed,
+            in_time,
+            queued,
+            ring_ms,
+            queue_ms,
+            talk_ms,
+        ] = all;
+        Self {
+            calls,
+            answered,
+            abandoned,
+            no_answer,
+            busy,
+            rejected,
+            failed,
+            in_time,
+            queued,
+            ring_ms,
+            queue_ms,
+            talk_ms,
+        }
+    }
+
+    /// Adds others, `times` over: −1 takes them away.
+    fn add(&mut self, other: &Self, times: i64) {
+        let mut all = self.all();
+        for (sum, more) in all.iter_mut().zip(other.all()) {
+            *sum += times * more;
+        }
+        *self = Self::from(all);
+    }
+}
+
+/// What conversations change, gathered so that each sum is written once.
+#[derive(Debug, Default)]
+pub struct Changes(BTreeMap<(i64, Dimension, i64, i64, String), Sums>);
+
+impl Changes {
+    /// A conversation of this device came, or (−1) is replaced.
+    pub fn add(&mut self, device: i64, conversation: &Conversation, times: i64) {
+        let sums = Sums::of(conversation);
+        let mut keys = vec![(Dimension::Direction, conversation.direction.as_str().to_owned())];
+        keys.extend(conversation.trunk.as_ref().map(|trunk| (Dimension::Trunk, trunk.to_string())));
+        keys.extend(conversation.queue.as_ref().map(|queue| (Dimension::Queue, queue.to_string())));
+        keys.extend(extensions(conversation).map(|number| (Dimension::Extension, number)));
+        for (dimension, key) in keys {
+            for grain in [HOUR, DAY] {
+                let at = conversation.started_at.0.div_euclid(grain) * grain;
+                self.0.entry((grain, dimension, at, device, key.clone())).or_default().add(&sums, times);
+            }
+        }
+    }
+
+    /// Writes the sums.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub fn write(self, transaction: &Transaction<'_>) -> Result<(), StorageError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, answered = answered + excluded.answered, \
+             abandoned = abandoned + excluded.abandoned, no_answer = no_answer + excluded.no_answer, \
+             busy = busy + excluded.busy, rejected = rejected + excluded.rejected, failed = failed + excluded.failed, \
+             in_time = in_time + excluded.in_time, queued = queued + excluded.queued, \
+             ring_ms = ring_ms + excluded.ring_ms, queue_ms = queue_ms + excluded.queue_ms, \
+             talk_ms = talk_ms + excluded.talk_ms",
+        )?;
+        for ((grain, dimension, at, device, key), sums) in self.0 {
+            let [a, b, c, d, e, f, g, h, i, j, k, l] = sums.all();
+            statement.execute(params![
+                grain,
+                dimension.as_str(),
+                at,
+                device,
+                key,
+                a,
+                b,
+                c,
+                d,
+                e,
+                f,
+                g,
+                h,
+                i,
+                j,
+                k,
+                l
+            ])?;
+        }
+        Ok(())
+    }
+}
+
+/// The extensions that had a part in it.
+fn extensions(conversation: &Conversation) -> impl Iterator<Item = String> + use<> {
+    let (from, to) = (&conversation.from, conversation.answered_by.as_ref().or(conversation.to.as_ref()));
+    let mut named = Vec::new();
+    match conversation.direction {
+        Direction::Inbound => named.extend(conversation.answered_by.clone()),
+        Direction::Outbound => named.extend(from.clone()),
+        Direction::Internal => named.extend(from.iter().chain(to).cloned()),
+        Direction::Callback => {}
+    }
+    named.extend(conversation.transfers.iter().flat_map(|transfer| transfer.by.clone()));
+    named.sort();
+    named.dedup();
+    named.into_iter().filter(|number| !number.is_empty()).map(|number| number.to_string())
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// From this time, in milliseconds; summed by whole hours.
+    pub since: i64,
+    /// Until this time.
+    pub until: i64,
+    /// Of these devices, by their keys; empty: of all.
+    pub devices: Vec<i64>,
+    /// By what.
+    pub dimension: Dimension,
+    /// For each hour or day, or for all of the time.
+    pub grain: Option<i64>,
+    /// For each device by itself.
+    pub by_device: bool,
+    /// For each key by itself.
+    pub by_key: bool,
+}
+
+/// One line of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The hour's or day's begin.
+    pub at: Option<i64>,
+    /// The device's key.
+    pub device: Option<i64>,
+    /// The direction, extension, trunk or queue.
+    pub key: Option<String>,
+    /// The sums.
+    pub sums: Sums,
+}
+
+/// Sums what is asked for.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, StorageError> {
+    let hour = |at: i64| at.div_euclid(HOUR) * HOUR;
+    let (since, until) = (hour(query.since), hour(query.until.saturating_add(HOUR - 1)));
+    let mut lines: BTreeMap<(Option<i64>, Option<i64>, Option<String>), Sums> = BTreeMap::new();
+    // Whole days are summed already.
+    let first_day = (since + DAY - 1).div_euclid(DAY) * DAY;
+    let last_day = until.div_euclid(DAY) * DAY;
+    let by_hour = query.grain == Some(HOUR);
+    let parts = if by_hour || first_day >= last_day {
+        vec![(HOUR, since, until)]
+    } else {
+        vec![(HOUR, since, first_day), (DAY, first_day, last_day), (HOUR, last_day, until)]
+    };
+    let devices = match query.devices.as_slice() {
+        [] => String::new(),
+        devices => {
+            let keys: Vec<String> = devices.iter().map(ToString::to_string).collect();
+            format!(" AND device IN ({})", keys.join(","))
+        }
+    };
+    let at = match query.grain {
+        Some(DAY) => format!("at / {DAY} * {DAY}"),
+        Some(_) => "at".to_owned(),
+        None => "NULL".to_owned(),
+    };
+    let device = if query.by_device { "device" } else { "NULL" };
+    let key = if query.by_key { "key" } else { "NULL" };
+    let sql = format!(
+        "SELECT {at}, {device}, {key}, sum(calls), sum(answered), sum(abandoned), sum(no_answer), sum(busy), \
+         sum(rejected), sum(failed), sum(in_time), sum(queued), sum(ring_ms), sum(queue_ms), sum(talk_ms) FROM rollup \
+         WHERE grain = ? AND dimension = ? AND at >= ? AND at < ?{devices} GROUP BY 1, 2, 3"
+    );
+    for (grain, from, to) in parts.into_iter().filter(|(_, from, to)| from < to) {
+        let mut statement = connection.prepare_cached(&sql)?;
+        let given: [rusqlite::types::Value; 4] =
+            [grain.into(), query.dimension.as_str().to_owned().into(), from.into(), to.into()];
+        let mut rows = statement.query(params_from_iter(given))?;
+        while let Some(row) = rows.next()? {
+            let mut all = [0; 12];
+            for (i, sum) in all.iter_mut().enumerate() {
+                *sum = row.get(3 + i)?;
+            }
+            let place = (row.get(0)?, row.get(1)?, row.get(2)?);
+            lines.entry(place).or_default().add(&Sums::from(all), 1);
+        }
+    }
+    let lines = lines.into_iter().filter(|(_, sums)| sums.calls > 0);
+    Ok(lines.map(|((at, device, key), sums)| Line { at, device, key, sums }).collect())
+}
