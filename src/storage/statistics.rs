@@ -251,6 +251,9 @@ pub struct Line {
     pub sums: Sums,
 }
 
+/// An hour's or day's begin, a device's key, a direction, extension, trunk or queue.
+type Place = (Option<i64>, Option<i64>, Option<String>);
+
 /// Sums what is asked for.
 ///
 /// # Errors
@@ -258,7 +261,7 @@ pub struct Line {
 pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, StorageError> {
     let hour = |at: i64| at.div_euclid(HOUR) * HOUR;
     let (since, until) = (hour(query.since), hour(query.until.saturating_add(HOUR - 1)));
-    let mut lines: BTreeMap<(Option<i64>, Option<i64>, Option<String>), Sums> = BTreeMap::new();
+    let mut lines: BTreeMap<Place, Sums> = BTreeMap::new();
     // Whole days are summed already.
     let first_day = (since + DAY - 1).div_euclid(DAY) * DAY;
     let last_day = until.div_euclid(DAY) * DAY;
