@@ -73,20 +73,20 @@ const FAULTY: Wire = Wire { double: 100, late: 100, within: 500 };
 
 #[test]
 fn om_in_order() {
-    joined(Dialect::Om, switchroom_simulator::Dialect::Om, PLAIN, 0.002);
+    joined(Dialect::Om, switchroom_simulator::Dialect::Om, PLAIN, 0.0005);
 }
 
 #[test]
 fn om_doubled_and_overtaken() {
-    joined(Dialect::Om, switchroom_simulator::Dialect::Om, FAULTY, 0.003);
+    joined(Dialect::Om, switchroom_simulator::Dialect::Om, FAULTY, 0.001);
 }
 
 #[test]
 fn yeastar_in_order() {
-    joined(Dialect::Yeastar, switchroom_simulator::Dialect::Yeastar, PLAIN, 0.002);
+    joined(Dialect::Yeastar, switchroom_simulator::Dialect::Yeastar, PLAIN, 0.0005);
 }
 
 #[test]
 fn yeastar_doubled_and_overtaken() {
-    joined(Dialect::Yeastar, switchroom_simulator::Dialect::Yeastar, FAULTY, 0.003);
+    joined(Dialect::Yeastar, switchroom_simulator::Dialect::Yeastar, FAULTY, 0.002);
 }

@@ -372,7 +372,7 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         menus: story.menus.clone(),
         digits: story.digits.clone(),
         score: story.score.clone(),
-        transfers: transfers(story),
+        transfers: transfers(call),
         recordings,
         cdrs: records.iter().map(|part| part.id).collect(),
     }
@@ -393,7 +393,9 @@ fn from(call: &Call, callback: Option<&Part>) -> Option<Text> {
 
 /// Those that reached somebody. Who had a call forwarded is told by its record if not by its report (OM 2.6.4); and who
 /// passed one on has left it, or has a record of its own part already.
-fn transfers(story: &Story) -> Vec<Transfer> {
+fn transfers(call: &Call) -> Vec<Transfer> {
+    let story = &call.story;
+    let caller = caller(call);
     let forwards = story.records.iter().filter(|part| part.kind.eq_ignore_ascii_case("FI"));
     let mut forwarded_by = forwards.filter_map(|part| part.to.clone());
     let recorded = |pass: &Pass| {
@@ -401,14 +403,23 @@ fn transfers(story: &Story) -> Vec<Transfer> {
             |part: &&Part| part.side == CdrSide::Extension && (part.to == pass.by || part.from == pass.by);
         story.records.iter().filter(of).any(|part| part.received_at <= pass.at + SETTLES)
     };
-    let passed = story.passes.iter().filter(|pass| pass.to.is_some() && (pass.left || recorded(pass)));
+    // Its report came after those of whom it was forwarded to.
+    let joined_before = |pass: &Pass| {
+        let called = |leg: &&LegState| {
+            matches!(leg.kind, LegKind::Extension | LegKind::Outer) && Some(leg.id) != caller
+        };
+        let last =
+            call.legs.iter().rev().filter(called).find(|leg| leg.number.is_some() && leg.number != pass.by);
+        last.filter(|_| pass.kind == TransferKind::Diverted).and_then(|leg| leg.number.clone())
+    };
+    let passed = story.passes.iter().filter(|pass| pass.left || recorded(pass));
     let transfers = passed.map(|pass| Transfer {
         at: pass.at,
         kind: pass.kind,
         by: pass.by.clone().or_else(|| forwarded_by.next()),
-        to: pass.to.clone(),
+        to: pass.to.clone().or_else(|| joined_before(pass)),
     });
-    transfers.collect()
+    transfers.filter(|transfer| transfer.to.is_some() && transfer.to != transfer.by).collect()
 }
 
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {

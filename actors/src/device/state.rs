@@ -105,6 +105,9 @@ pub struct CellState {
     /// Calls that could not be made, and wait for their records.
     #[serde(default)]
     failures: VecDeque<Failure>,
+    /// A DIVERT that was taken for a late one, and when it came.
+    #[serde(default)]
+    diverted: Option<(CallFact, Timestamp)>,
     records: Vec<u64>,
     /// When extensions want to be woken.
     wakes: Vec<(Timestamp, Text)>,
@@ -212,6 +215,7 @@ impl CellState {
             recorded: VecDeque::new(),
             orphans: VecDeque::new(),
             failures: VecDeque::new(),
+            diverted: None,
             records: Vec::new(),
             wakes: Vec::new(),
             trunks: BTreeSet::new(),
@@ -409,7 +413,12 @@ impl CellState {
             self.pending.ended.push(id);
         }
         self.ended[i].saw(fact.happening, now);
-        self.ended[i].story.heard(fact, now);
+        if fact.happening == Happening::Diverted {
+            // It may be the first of its caller's next call.
+            self.diverted = Some((fact.clone(), now));
+        } else {
+            self.ended[i].story.heard(fact, now);
+        }
         let id = self.ended[i].id;
         self.amend(id);
     }
@@ -433,8 +442,17 @@ impl CellState {
         }
         let plan = planner.plan(&fact);
         call.saw(fact.happening, self.now);
+        if is_new
+            && let Some((diverted, at)) = self.diverted.take_if(|(diverted, _)| names_one_of(diverted, &fact))
+            && self.now.since(at) <= self.doubt.overtake
+        {
+            call.story.heard(&diverted, at);
+        }
         call.story.heard(&fact, self.now);
         self.pending.ids = Some(ids);
+        if fact.happening == Happening::Diverted {
+            self.failed_before(i);
+        }
         self.pending.call = Some(self.calls[i].id);
         self.pending.fact = Some(fact);
         self.pending.is_new = is_new;
@@ -855,6 +873,11 @@ impl CellState {
     pub fn has_due(&self, at: Timestamp) -> bool {
         self.next_deadline().is_some_and(|deadline| deadline <= at.max(self.now))
     }
+}
+
+/// Has the report an extension in it that the other names?
+fn names_one_of(one: &CallFact, other: &CallFact) -> bool {
+    binding::extensions(one).any(|number| binding::extensions(other).any(|named| named == number))
 }
 
 /// Does a report of this kind begin a call when none is known?

@@ -241,6 +241,17 @@ impl CellState {
         self.failures.push_back(Failure { caller, called, outside, code, at });
     }
 
+    /// The call was passed on just now: that it failed by that may have been told before.
+    pub(super) fn failed_before(&mut self, i: usize) {
+        let (now, from) = (self.now, self.calls[i].from());
+        let is_its = |failure: &Failure| failure.caller == from && now.since(failure.at) <= JUST_NOW;
+        if let Some(failed) = self.failures.iter().position(is_its)
+            && let Some(failure) = self.failures.remove(failed)
+        {
+            self.calls[i].story.failed(failure.code);
+        }
+    }
+
     /// No record of it came.
     fn fail_front(&mut self) {
         let Some(Failure { caller, called, outside, code, at }) = self.failures.pop_front() else { return };

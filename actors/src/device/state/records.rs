@@ -143,24 +143,31 @@ impl CellState {
         let is_recent = |call: &&Call| call.ended_at.is_none_or(|ended| at.since(ended) <= RECORDED_WITHIN);
         // Where both say which call they are of, they would have been found equal above.
         let of_another = |call: &&Call| call.key.is_some() && cdr.callid.is_some();
+        // The device calls both numbers of a callback: until the second is called it looks like a call out.
+        let goes_so = |call: &&Call| match cdr.direction {
+            None => true,
+            Some(Direction::Callback) => matches!(call.direction, Direction::Callback | Direction::Outbound),
+            Some(direction) => call.direction == direction,
+        };
         let candidates = || {
             let all =
                 self.calls.iter().rev().chain(self.ended.iter().rev()).chain(self.recorded.iter().rev());
-            all.filter(move |call| is_recent(call) && !of_another(call))
+            all.filter(move |call| is_recent(call) && !of_another(call) && goes_so(call))
         };
         let given = |number: &Option<Text>| number.clone().filter(|number| !number.is_empty());
         let (from, to) = (given(&cdr.from), given(&cdr.to));
         let names = |call: &Call, number: &Option<Text>| {
             number.is_some() && call.legs.iter().any(|leg| leg.number == *number)
         };
-        let is_forward = cdr.kind.eq_ignore_ascii_case("FI") || cdr.kind.eq_ignore_ascii_case("FW");
         let exact = || candidates().find(|call| from.is_some() && call.from() == from && call.to() == to);
         let both = || candidates().find(|call| names(call, &from) && names(call, &to));
-        // Who passed it on was never rung.
-        let diverted = || {
-            let forwarded = |call: &&Call| is_forward && (names(call, &from) || names(call, &to));
-            candidates().find(|call| call.story.is_diverted() && forwarded(call))
+        // Who passed it on was never rung, perhaps. FI names the caller and who passed it on, FW that one and the number.
+        let is_forwarded = |call: &&Call| match cdr.kind.as_str() {
+            "FI" => from.is_some() && call.from() == from,
+            "FW" => names(call, &to),
+            _ => false,
         };
+        let diverted = || candidates().find(|call| call.story.is_diverted() && is_forwarded(call));
         // Whom it called has calls forwarded, or is none; but nobody begins two calls at a time, nor ends two.
         let began = cdr.started_at.zip(cdr.ended_at).map(|(began, ended)| at.minus(ended.since(began)));
         let near = |one: Option<Timestamp>, other: Option<Timestamp>, span: Millis| {
