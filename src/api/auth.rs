@@ -77,6 +77,12 @@ impl Caller {
         self.devices.is_some()
     }
 
+    /// The devices that they are limited to.
+    #[must_use]
+    pub fn devices(&self) -> Option<&HashSet<String>> {
+        self.devices.as_deref()
+    }
+
     /// The extensions whose calls alone they may see.
     #[must_use]
     pub fn extensions(&self) -> Option<&HashSet<String>> {

@@ -17,6 +17,7 @@ pub mod secrets;
 pub mod sqlite;
 pub mod tables;
 pub mod tokens;
+pub mod webhooks;
 pub mod writer;
 
 pub use hub::{Hub, Published};

@@ -13,4 +13,6 @@ mod om_endpoint;
 mod second_ring;
 mod support;
 mod truth;
+mod webhook_faults;
+mod webhooks;
 mod yeastar_login;

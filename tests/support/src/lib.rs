@@ -1,9 +1,11 @@
 //! A real service, real sockets and the comparison with the simulator's truth, for tests and benchmarks.
 
 pub mod offline;
+pub mod receiver;
 pub mod service;
 pub mod truth;
 
+pub use receiver::{Heard, Receiver, Reply};
 pub use service::Service;
 
 /// An admin token for tests.
