@@ -573,6 +573,34 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_found_in_the_log() {
+        let mut connection = database();
+        assert_eq!(cursor_before(&connection, Timestamp(5)).expect("it is read"), 0);
+        let told = event();
+        // Blocks of one report at 10, 20, … with two events each; some have none.
+        let mut cursors = 0;
+        for n in 1..=20 {
+            let entry = report(n * 10, "x");
+            let mut block = Block::default();
+            block.add(1, &entry);
+            if n % 3 != 0 {
+                block.announce(1, &told).expect("it can be packed");
+                block.announce(1, &told).expect("it can be packed");
+                cursors += 2;
+            }
+            let transaction = connection.transaction().expect("a transaction");
+            block.write(&transaction, n.cast_signed(), cursors).expect("it is written");
+            transaction.commit().expect("it is committed");
+        }
+        let before = |at| cursor_before(&connection, Timestamp(at)).expect("it is read");
+        assert_eq!((before(0), before(10), before(11)), (0, 0, 0), "the block before is looked into, too");
+        assert_eq!((before(21), before(45), before(50)), (2, 4, 4));
+        assert_eq!(before(1000), 26);
+        connection.execute("DELETE FROM log WHERE last_report < 5", []).expect("it is cut");
+        assert_eq!(cursor_before(&connection, Timestamp(0)).expect("it is read"), 6);
+    }
+
+    #[test]
     fn a_block_of_like_events_is_small() {
         let told = event();
         let mut block = Block::default();

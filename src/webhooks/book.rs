@@ -29,6 +29,8 @@ pub struct Book {
     rowless: BTreeSet<u64>,
     /// Entries whose row is no longer true.
     changed: BTreeSet<u64>,
+    /// Open because they were read, not because somebody asked for them again.
+    first_time: BTreeSet<u64>,
     /// Deliveries that are settled and not yet written so.
     settled: Vec<Delivery>,
 }
@@ -86,7 +88,8 @@ impl Book {
     /// When the oldest event happened that is open, redeliveries apart.
     #[must_use]
     pub fn oldest(&self) -> Option<Timestamp> {
-        self.entries.values().find(|entry| !entry.delivery.body.again).map(|entry| entry.delivery.at)
+        let first = self.first_time.first()?;
+        self.entries.get(first).map(|entry| entry.delivery.at)
     }
 
     /// Are so many due now?
@@ -150,6 +153,9 @@ impl Book {
 
     fn insert(&mut self, delivery: Delivery, due: Timestamp, now: Timestamp) {
         let (cursor, name) = (delivery.cursor, delivery.body.lane.clone());
+        if !delivery.body.again {
+            self.first_time.insert(cursor);
+        }
         self.entries.insert(cursor, Entry { delivery, entered: now, due, under_way: false });
         self.rowless.insert(cursor);
         self.in_lane(&name, |lane| {
@@ -265,6 +271,7 @@ impl Book {
         if entry.under_way {
             self.under_way -= 1;
         }
+        self.first_time.remove(&cursor);
         self.rowless.remove(&cursor);
         self.changed.remove(&cursor);
         if let Some(attempt) = attempt {

@@ -18,13 +18,17 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::journal::Journal;
 use super::known::{Known, Standing, Wish};
-use super::log::{self, PAGE, Page};
+use super::log::{self, Page};
 use super::schedule::{Advice, Health, Outcome, delay};
 use super::{Shared, send::send};
 use crate::storage::hub::Tail;
 use crate::storage::webhooks::{Attempt, Delivery, Disabled, Progress, Replay, State};
 use crate::storage::{Published, StorageError};
 
+/// How many events are looked at in one go.
+const PAGE: usize = 500;
+/// As long as the receiver is down.
+const PAGE_WHEN_DOWN: usize = 16;
 /// So many due events are enough to keep the attempts going: then nothing more is read ahead.
 const AHEAD: usize = 64;
 /// So many envelopes are held in memory until their first attempt; others are read again.
@@ -38,6 +42,8 @@ const LAST_ATTEMPTS: Duration = Duration::from_secs(3);
 pub(super) enum Ask {
     /// Something was changed that it goes by.
     Look,
+    /// The receiver is another one: what failed before does not count.
+    Anew,
     /// Write everything down; tell when it is on disk.
     Flush(oneshot::Sender<()>),
     /// Deliver nothing more, for this reason.
@@ -219,8 +225,10 @@ impl Endpoint {
     /// Reads on in the log as far as there is something to do with it.
     fn read_ahead(&mut self, now: Timestamp) {
         let config = self.shared.config();
+        // Of what cannot be delivered anyway only a little is read: enough to notice when the receiver is back.
+        let (ahead, page) = if self.health.is_down() { (1, PAGE_WHEN_DOWN) } else { (AHEAD, PAGE) };
         let full = |book: &Book| {
-            book.open() >= config.pending || book.has_due(AHEAD, now) || book.unwritten() >= config.pending
+            book.open() >= config.pending || book.has_due(ahead, now) || book.unwritten() >= config.pending
         };
         if !self.enabled() || self.read_at > now || self.health.paused_until(now).is_some() {
             return;
@@ -229,7 +237,7 @@ impl Endpoint {
             && self.replaying.is_none()
             && !full(&self.book)
         {
-            self.replaying = Some(Box::pin(log::page(Arc::clone(&self.shared), replay.cursor)));
+            self.replaying = Some(Box::pin(log::page(Arc::clone(&self.shared), replay.cursor, page)));
         }
         if Instant::now() < self.look_at {
             return;
@@ -242,7 +250,7 @@ impl Endpoint {
                 self.look_at = Instant::now() + self.shared.spacing();
                 return;
             }
-            match hub.after(self.book.read(), PAGE) {
+            match hub.after(self.book.read(), page) {
                 Tail::Events(events) => {
                     let reached = events.last().map_or_else(|| self.book.read(), |last| last.cursor);
                     if !self.enter(events, reached, now) {
@@ -250,7 +258,8 @@ impl Endpoint {
                     }
                 }
                 Tail::TooOld => {
-                    self.reading = Some(Box::pin(log::page(Arc::clone(&self.shared), self.book.read())));
+                    self.reading =
+                        Some(Box::pin(log::page(Arc::clone(&self.shared), self.book.read(), page)));
                 }
             }
         }
@@ -397,10 +406,10 @@ impl Endpoint {
                 self.disabled.get_or_insert(Disabled { reason, at: now });
                 self.journal.flush(done);
             }
+            Ask::Anew => self.begin_anew(now),
             Ask::Enable(done) => {
                 self.disabled = None;
-                self.health = Health::default();
-                self.book.forward(true, now);
+                self.begin_anew(now);
                 self.journal.flush(done);
             }
             Ask::Again(delivery, done) => {
@@ -416,6 +425,12 @@ impl Endpoint {
                 let _ = done.send(free);
             }
         }
+    }
+
+    /// Whatever waits is tried at once, as if nothing had failed.
+    fn begin_anew(&mut self, now: Timestamp) {
+        self.health = Health::default();
+        self.book.forward(true, now);
     }
 
     fn progress(&self, cursor: u64) -> Progress {

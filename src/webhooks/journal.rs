@@ -17,7 +17,7 @@ const WRITE: Millis = Millis(200);
 const WRITE_CURSOR: Millis = Millis(5000);
 /// So long a write that failed is left alone.
 const AGAIN: Millis = Millis(1000);
-/// After so many rows, or this long, the delivery log is cut.
+/// After so many rows at least, or this long, the delivery log is cut.
 const PRUNE_ROWS: usize = 1000;
 const PRUNE_AFTER: Millis = Millis::from_secs(3600);
 
@@ -53,7 +53,7 @@ impl Journal {
             flushes: Vec::new(),
             flushing: Vec::new(),
             // What the last process left is cut soon.
-            rows: PRUNE_ROWS,
+            rows: usize::MAX / 2,
             pruned_at: now,
         }
     }
@@ -107,7 +107,8 @@ impl Journal {
                 self.flushing.append(&mut self.flushes);
                 let (cursor, deliveries) = book.changes(old);
                 self.rows += deliveries.len();
-                let prune = self.rows >= PRUNE_ROWS || now.since(self.pruned_at) > PRUNE_AFTER;
+                let enough = PRUNE_ROWS.max(config.log_entries / 4);
+                let prune = self.rows >= enough || now.since(self.pruned_at) > PRUNE_AFTER;
                 let prune = prune.then(|| {
                     (self.rows, self.pruned_at) = (0, now);
                     (config.log_entries, now.minus(Millis::from_secs(i64::from(config.log_days) * 86_400)))

@@ -9,8 +9,6 @@ use super::Shared;
 use crate::storage::hub::Tail;
 use crate::storage::{EventQuery, Published, StorageError, block, webhooks as store};
 
-/// How many events are looked at in one go.
-pub(super) const PAGE: usize = 500;
 /// Events of a time lie no further apart in the log.
 const SLACK: Millis = Millis::from_secs(60);
 
@@ -23,13 +21,13 @@ pub(super) struct Page {
     pub(super) reached: u64,
 }
 
-/// The events after this cursor, from the store.
-pub(super) async fn page(shared: Arc<Shared>, after: u64) -> Result<Page, StorageError> {
+/// Up to `limit` events after this cursor, from the store.
+pub(super) async fn page(shared: Arc<Shared>, after: u64, limit: usize) -> Result<Page, StorageError> {
     // Everything up to here is committed, so that a query that begins now sees it.
     let latest = shared.store.hub().latest();
     let oldest = shared.reader.query(block::oldest).await?;
     let after = after.max(oldest);
-    let (events, reached) = shared.reader.events(EventQuery { after, limit: PAGE, device: None }).await?;
+    let (events, reached) = shared.reader.events(EventQuery { after, limit, device: None }).await?;
     let last = events.last().map_or(after, |last| last.cursor);
     Ok(Page { oldest, events, reached: reached.unwrap_or(latest).max(last) })
 }

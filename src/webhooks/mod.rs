@@ -233,7 +233,12 @@ impl Webhooks {
         change(&mut webhook);
         let (key, row) = (known.key, webhook.clone());
         self.shared.store.run(move |connection| store::change(connection, key, &row)).await?;
+        let moved = webhook.url != wish.webhook.url;
         known.put(webhook, wish.secrets.clone());
+        if moved {
+            // One that is not at work begins anew by itself.
+            let _ = known.ask(Ask::Anew).await;
+        }
         Ok(())
     }
 

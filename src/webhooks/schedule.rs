@@ -115,7 +115,7 @@ impl Health {
     pub fn note(&mut self, outcome: &Outcome, last: bool, schedule: &[Span], now: Timestamp) -> Advice {
         let (retry_after, overloaded) = match outcome {
             Outcome::Taken => {
-                let was_down = self.in_a_row >= DOWN;
+                let was_down = self.is_down();
                 *self = Self::default();
                 return if was_down { Advice::Back } else { Advice::GoOn };
             }
@@ -130,7 +130,7 @@ impl Health {
             self.careful = true;
             pause = retry_after.map_or(first, millis);
         }
-        if self.in_a_row >= DOWN {
+        if self.is_down() {
             let doubled = FIRST_PAUSE.0.saturating_mul(1 << (self.in_a_row - DOWN).min(20));
             pause = pause.max(Millis(doubled).min(first));
         }
@@ -144,6 +144,12 @@ impl Health {
         if others_given_up && now.since(since) > millis(whole) { Advice::Disable } else { Advice::GoOn }
     }
 
+    /// Is the receiver as a whole down?
+    #[must_use]
+    pub const fn is_down(&self) -> bool {
+        self.in_a_row >= DOWN
+    }
+
     /// Until when nothing may be attempted, if that is after now.
     #[must_use]
     pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
@@ -153,7 +159,7 @@ impl Health {
     /// How many attempts there may be at a time.
     #[must_use]
     pub const fn at_a_time(&self, most: usize) -> usize {
-        if self.careful || self.in_a_row >= DOWN { 1 } else { most }
+        if self.careful || self.is_down() { 1 } else { most }
     }
 }
 

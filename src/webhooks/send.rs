@@ -55,7 +55,10 @@ async fn post(
     let status = answer.status().as_u16();
     let header = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let outcome = Outcome::of(status, header, now);
-    // Taken is what was answered as a whole.
-    finish(answer).await?;
+    let finished = finish(answer).await;
+    // Taken is only what was answered as a whole; a refusal is one, however it ends.
+    if outcome == Outcome::Taken {
+        finished?;
+    }
     Ok((status, outcome))
 }
