@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use switchroom::devices::{Connection, DeviceSecrets, DeviceSettings};
 use switchroom_protocol::Dialect;
 use switchroom_test_support::{Receiver, Reply, Service, TOKEN, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,7 +53,8 @@ impl House {
         })?;
         // The store lies in it for as long as the process lives.
         let _ = folder.keep();
-        service.add("om", Dialect::Om).await?;
+        let kept = |settings: &mut DeviceSettings| settings.connection = Connection::Long;
+        service.add_with("om", Dialect::Om, DeviceSecrets::default(), kept).await?;
         Ok(Self { service, client: reqwest::Client::new() })
     }
 

@@ -98,7 +98,9 @@ pub(super) struct Endpoint {
     reading: Option<Reading>,
     replaying: Option<Reading>,
     journal: Journal,
-    /// Not looked for news before.
+    /// The log goes on after what was read.
+    news: bool,
+    /// It is not looked at before.
     look_at: Instant,
     read_at: Timestamp,
 }
@@ -133,6 +135,7 @@ impl Endpoint {
             reading: None,
             replaying: None,
             journal: Journal::new(progress, now),
+            news: true,
             look_at: Instant::now(),
             read_at: now,
             shared,
@@ -152,13 +155,15 @@ impl Endpoint {
             self.write_down(now);
             self.show();
             let wake = self.wake(now);
-            let spaced = Instant::now() >= self.look_at;
             tokio::select! {
                 Some(ended) = self.attempts.next(), if !self.attempts.is_empty() => self.ended(ended),
                 page = maybe(&mut self.reading) => self.take_page(page),
                 page = maybe(&mut self.replaying) => self.take_replay(page),
                 result = maybe(&mut self.journal.writing) => self.journal.wrote(&self.known.id, result),
-                changed = self.latest.changed(), if spaced => if changed.is_err() { break },
+                changed = self.latest.changed(), if !self.news => match changed {
+                    Ok(()) => self.news = true,
+                    Err(_) => break,
+                },
                 ask = self.asks.recv() => match ask {
                     Some(Ask::Remove) | None => return,
                     Some(ask) => self.asked(ask),
@@ -203,7 +208,7 @@ impl Endpoint {
         }
         let later = |at: Timestamp| Duration::from_millis(u64::try_from(at.since(now).0).unwrap_or(0));
         let wake = Instant::now() + at.map_or(LONGEST, later).min(LONGEST);
-        if self.look_at > Instant::now() { wake.min(self.look_at) } else { wake }
+        if self.news && self.look_at > Instant::now() { wake.min(self.look_at) } else { wake }
     }
 
     fn start_attempts(&mut self, now: Timestamp) {
@@ -239,13 +244,14 @@ impl Endpoint {
         {
             self.replaying = Some(Box::pin(log::page(Arc::clone(&self.shared), replay.cursor, page)));
         }
-        if Instant::now() < self.look_at {
+        if !self.news || Instant::now() < self.look_at {
             return;
         }
         self.latest.mark_unchanged();
         while self.reading.is_none() && !full(&self.book) {
             let hub = self.shared.store.hub();
             if self.book.read() >= hub.latest() {
+                self.news = false;
                 // A crowd of webhooks need not look at every commit.
                 self.look_at = Instant::now() + self.shared.spacing();
                 return;

@@ -297,6 +297,28 @@ async fn one_that_hangs_delays_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_looked_at_with_every_delivery_and_little_is_read_of_an_answer() {
+    let line = Line::start(&[100; 8], extensions()).await;
+    let outward = &line.house.service.services.outward;
+    outward.allow(&switchroom::config::OutwardConfig::default());
+    line.telephone("201", "BUSY").await;
+    let mut attempts = Value::Null;
+    let refused = eventually(PATIENCE, async || {
+        attempts = line.wait_for("pending", 1).await[0]["attempts"].clone();
+        attempts.as_array().is_some_and(|attempts| attempts.len() > 1)
+    });
+    assert!(refused.await);
+    assert!(attempts[0]["error"].as_str().is_some_and(|error| error.contains("outward.allow")), "{attempts}");
+    assert_eq!(line.receiver.count(), 0, "nobody was called");
+    line.receiver.reply(|_| Reply::Endless);
+    outward.allow(&line.house.service.services.config.outward);
+    let done = line.wait_for("delivered", 1).await;
+    let last =
+        done[0]["attempts"].as_array().and_then(|attempts| attempts.last()).expect("an attempt").clone();
+    assert!(last["duration_ms"].as_u64().expect("a duration") < 1000, "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_rotation_both_secrets_sign() {
     let line = Line::start(&[1000], extensions()).await;
     let answer = line.post("/rotate-secret", json!({})).await;

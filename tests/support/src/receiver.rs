@@ -49,6 +49,8 @@ pub enum Reply {
     Status(u16, Vec<(&'static str, String)>),
     /// Answers with this status, later.
     Slow(Duration, u16),
+    /// Answers with 200 and a body that does not end.
+    Endless,
     /// Says nothing until the other side gives up.
     Hang,
     /// Closes without a word.
@@ -158,6 +160,16 @@ async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<Heard>>>, script: Arc
                 if !answer(&mut stream, status, &[]).await {
                     return;
                 }
+            }
+            Reply::Endless => {
+                take(200);
+                let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
+                let mut written = stream.write_all(head.as_bytes()).await;
+                while written.is_ok() {
+                    written = stream.write_all(chunk.as_bytes()).await;
+                }
+                return;
             }
             Reply::Hang => {
                 // Whoever gives up closes; an error means the same.
