@@ -37,11 +37,11 @@ pub enum Refused {
     Url(&'static str),
     /// It leads to addresses that are not public.
     #[error(
-        "{host} is {address}, which is not public ({what}); if the receiver is meant to be there, add its range to \
+        "{host} is not public ({what}); if the receiver is meant to be there, add its range to \
          outward.allow in the configuration, for example outward.allow = [\"{address}\"]"
     )]
     Address {
-        /// As it stands in the URL.
+        /// As it stands in the URL, with its address if it is a name.
         host: String,
         /// The address.
         address: IpAddr,
@@ -131,7 +131,12 @@ impl Guard {
         if allow.iter().any(|range| range.contains(address)) {
             return Ok(());
         }
-        Err(Refused::Address { host: host.to_owned(), address: address.to_canonical(), what })
+        let address = address.to_canonical();
+        let host = match literal(host) {
+            Some(_) => host.to_owned(),
+            None => format!("{host} ({address})"),
+        };
+        Err(Refused::Address { host, address, what })
     }
 
     /// The addresses of a name that may be reached.

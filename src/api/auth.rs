@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | viewer, supervisor | read |
 //! | agent | read; of calls, records and events those of its own extensions |
-//! | operator | read, see report paths, change devices' `name` and `site` |
+//! | operator | read, see report paths, change devices' `name` and `site`, have webhooks |
 //! | admin | everything |
 //!
 //! A scope of devices limits every role: what is outside does not exist for it.

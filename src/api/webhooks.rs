@@ -446,5 +446,7 @@ async fn redeliver_range(
             "another range is being delivered again to this webhook; wait until its `redelivering` is false";
         return Err(Problem::new(Kind::Conflict, detail));
     }
+    // Once it is promised it goes on after a restart, too.
+    known.flush().await.map_err(|error| not_now(&error))?;
     Ok(RedeliveryView { event: None, since: Some(since), until: Some(until) })
 }

@@ -409,6 +409,9 @@ async fn what_cannot_be_is_refused() {
             format!("Bearer {}", made.body["token"].as_str().expect("a token"))
         }
     };
+    let allow = vec!["127.0.0.0/8".parse().expect("a range")];
+    house.service.services.outward.allow(&switchroom::config::OutwardConfig { allow });
+    let nobody = "http://127.0.0.1:9/";
     let viewer = token("viewer", &[]).await;
     let scoped = token("operator", &["sim-1"]).await;
     let as_ = |method: &'static str, path: String, token: String, body: Option<Value>| {
@@ -427,7 +430,7 @@ async fn what_cannot_be_is_refused() {
             (status, serde_json::from_str::<Value>(&text).unwrap_or_default())
         }
     };
-    let wish = json!({"url": public, "kinds": ["call.*"], "extensions": [200, "201"]});
+    let wish = json!({"url": nobody, "kinds": ["call.*"], "extensions": [200, "201"]});
     assert_eq!(as_("POST", "/webhooks".into(), viewer.clone(), Some(wish.clone())).await.0, 403);
     assert_eq!(as_("GET", "/webhooks".into(), viewer, None).await.0, 403);
     let (status, made) = as_("POST", "/webhooks".into(), scoped.clone(), Some(wish.clone())).await;
