@@ -41,8 +41,12 @@ use crate::ingress::{self, Front, Listeners};
 use crate::link::{Link, yeastar};
 use crate::metrics::Metrics;
 use crate::om_endpoint::{self, Endpoint};
+use crate::outward::Outward;
 use crate::storage::secrets::SecretKey;
-use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
+use crate::storage::{
+    Reader, SqliteStore, StorageError, devices as device_store, reader, webhooks as webhook_store,
+};
+use crate::webhooks::Webhooks;
 
 /// What every part of the service shares.
 pub struct Services {
@@ -70,6 +74,10 @@ pub struct Services {
     pub policy: Policy,
     /// The way out to the devices.
     pub link: Arc<dyn DeviceLink>,
+    /// The way out to URLs that users set.
+    pub outward: Arc<Outward>,
+    /// Where events are delivered to.
+    pub webhooks: Webhooks,
     pub(crate) keys_in_use: Arc<commands::KeysInUse>,
     pub(crate) leases: std::sync::Mutex<commands::lease::Leases>,
     /// Who is logged in to the Yeastars.
@@ -154,9 +162,11 @@ impl App {
             .with_context(|| format!("the store {} cannot be opened", path.display()))?;
         let key_file = config.store.key_file.clone().unwrap_or_else(|| path.with_extension("key"));
         let sealed = store.run(|connection| device_store::with_secrets(connection)).await?;
+        let hooks = store.run(|connection| webhook_store::count(connection)).await?;
         anyhow::ensure!(
-            sealed == 0 || key_file.exists(),
-            "{} is missing, and the passwords of {sealed} devices were encrypted with it; restore it from its backup",
+            (sealed == 0 && hooks == 0) || key_file.exists(),
+            "{} is missing, and the secrets of {sealed} devices and {hooks} webhooks were encrypted with it; restore it \
+             from its backup",
             key_file.display()
         );
         let secret_key = Arc::new(SecretKey::open(&key_file)?);
@@ -191,6 +201,15 @@ impl App {
             silence: Millis::from_secs(config.model.silence_seconds.into()),
         };
         let stopping = watch::Sender::new(false);
+        let outward = Arc::new(Outward::new(&config.outward));
+        let webhooks = Webhooks::new(
+            Arc::clone(&store),
+            store.reader()?,
+            Arc::clone(&outward),
+            Arc::clone(&secret_key),
+            Arc::clone(&metrics),
+            &config.webhooks,
+        );
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
             keys_in_use: Arc::default(),
@@ -202,6 +221,8 @@ impl App {
             ),
             starting_commands: tokio::sync::Mutex::default(),
             link,
+            outward,
+            webhooks,
             command_log,
             interpreter: ports.interpreter,
             reader: store.reader()?,
@@ -232,6 +253,7 @@ impl App {
             *address = om_endpoint::server::Server::start(Arc::clone(endpoint), *address)
                 .with_context(|| format!("om_endpoint.listen = \"{address}\" cannot be opened"))?;
         }
+        services.webhooks.start().await?;
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
         Ok(Self { api_address: api.address, services, reports_address, om_address, om_endpoint, api })
     }
@@ -249,6 +271,7 @@ impl App {
         }
         self.services.write_down().await;
         self.services.save_proofs().await;
+        self.services.webhooks.stop().await;
         self.api.stop().await;
         let store = Arc::clone(&self.services.store);
         let stopped = actix_web::web::block(move || store.stop()).await;

@@ -11,7 +11,7 @@
 //! 4. **Its cell takes it** ([`switchroom_actors`]): the device actor applies it with its entities and hands the
 //!    report, its secrets struck out, with all of its effects to the recorder.
 //! 5. **It is committed** ([`storage::writer`]): the report, events, calls and records in one transaction.
-//! 6. **Its events are published** ([`storage::hub`]), once, in the device's order; streams are cursors.
+//! 6. **Its events are published** ([`storage::hub`]), once, in the device's order; streams and [`webhooks`] are cursors.
 //! 7. **One outcome is counted** ([`metrics`]).
 //!
 //! What the HTTP answer promises is written in [`ingress`].
@@ -27,5 +27,7 @@ pub mod ingress;
 pub mod link;
 pub mod metrics;
 pub mod om_endpoint;
+pub mod outward;
 pub mod random;
 pub mod storage;
+pub mod webhooks;

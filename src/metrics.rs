@@ -22,6 +22,8 @@ use switchroom_domain::view::{Basis, Direction};
 
 /// Processing times; 5 s stays an edge, it is the devices' own deadline.
 const PROCESSING: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// How long receivers on the Internet take.
+const REQUESTS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0];
 /// How long people wait and telephones ring.
 const WAITING: &[f64] = &[1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0];
 /// How long people talk.
@@ -87,6 +89,14 @@ pub struct Metrics {
     command_duration: HistogramVec,
     /// `switchroom_om_endpoint_requests_total{outcome}`: requests of OM applications.
     om_requests: IntCounterVec,
+    /// `switchroom_webhook_deliveries_total{outcome}`: attempts to deliver events, and what else became of them.
+    webhook_deliveries: IntCounterVec,
+    /// `switchroom_webhook_delivery_seconds`: one attempt.
+    pub webhook_delivery_seconds: Histogram,
+    /// `switchroom_webhook_pending{webhook}`: events that are read and not settled.
+    webhook_pending: IntGaugeVec,
+    /// `switchroom_webhook_lag_seconds{webhook}`: how long ago the oldest of them happened.
+    webhook_lag: GaugeVec,
     memory: Gauge,
     per_device: bool,
 }
@@ -287,6 +297,38 @@ impl Metrics {
                     &["outcome"]
                 )
             ),
+            webhook_deliveries: build!(
+                registry,
+                counter(
+                    "switchroom_webhook_deliveries_total",
+                    "Attempts to deliver events to webhooks, by what became of them.",
+                    &["outcome"]
+                )
+            ),
+            webhook_delivery_seconds: build!(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "switchroom_webhook_delivery_seconds",
+                        "One attempt to deliver an event to a webhook."
+                    )
+                    .buckets(REQUESTS.to_vec())
+                )
+            ),
+            webhook_pending: build!(
+                registry,
+                gauge("switchroom_webhook_pending", "Events that a webhook has open.", &["webhook"])
+            ),
+            webhook_lag: build!(
+                registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "switchroom_webhook_lag_seconds",
+                        "How long ago the oldest event happened that a webhook has open."
+                    ),
+                    &["webhook"]
+                )
+            ),
             memory: build!(registry, Gauge::new("process_resident_memory_bytes", "Resident memory.")),
             per_device,
             registry,
@@ -319,7 +361,9 @@ impl Metrics {
         for transport in ["sse", "websocket"] {
             self.event_clients.with_label_values(&[transport]).set(0);
         }
-        for actor in ["device", "extension", "trunk", "call_leg", "group_queue", "command_supervisor"] {
+        for actor in
+            ["device", "extension", "trunk", "call_leg", "group_queue", "command_supervisor", "webhook"]
+        {
             self.restarts.with_label_values(&[actor]);
         }
         for dialect in ["om", "yeastar", "zycoo"] {
@@ -335,6 +379,9 @@ impl Metrics {
         for outcome in crate::om_endpoint::Outcome::ALL {
             self.om_requests.with_label_values(&[outcome.as_str()]);
         }
+        for outcome in ["delivered", "retried", "failed", "disabled", "gap"] {
+            self.webhook_deliveries.with_label_values(&[outcome]);
+        }
         self.waiting(&BTreeMap::new());
         for reason in ["head_too_large", "body_too_large", "timeout", "too_many"] {
             self.ingress_refused.with_label_values(&[reason]);
@@ -344,6 +391,25 @@ impl Metrics {
     /// What became of a request of an OM application.
     pub fn om_request(&self, outcome: &'static str) {
         self.om_requests.with_label_values(&[outcome]).inc();
+    }
+
+    /// What became of an attempt to deliver an event.
+    pub fn webhook_outcome(&self, outcome: &'static str) {
+        self.webhook_deliveries.with_label_values(&[outcome]).inc();
+    }
+
+    /// How many events a webhook has open, and how many seconds ago the oldest happened; called at the scrape.
+    pub fn webhook(&self, webhook: &str, pending: usize, lag: f64) {
+        let pending = i64::try_from(pending).unwrap_or(i64::MAX);
+        self.webhook_pending.with_label_values(&[webhook]).set(pending);
+        self.webhook_lag.with_label_values(&[webhook]).set(lag);
+    }
+
+    /// A webhook was removed: its series end.
+    pub fn forget_webhook(&self, webhook: &str) {
+        // Absent before the first scrape.
+        let _ = self.webhook_pending.remove_label_values(&[webhook]);
+        let _ = self.webhook_lag.remove_label_values(&[webhook]);
     }
 
     /// A command settled.
@@ -589,6 +655,8 @@ mod tests {
             "switchroom_extensions",
             "switchroom_trunks",
             "switchroom_event_clients",
+            "switchroom_webhook_deliveries_total",
+            "switchroom_webhook_delivery_seconds_count",
             "switchroom_store_commit_seconds_sum",
             "switchroom_build_info",
         ] {

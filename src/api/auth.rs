@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | viewer, supervisor | read |
 //! | agent | read; of calls, records and events those of its own extensions |
-//! | operator | read, see report paths, change devices' `name` and `site` |
+//! | operator | read, see report paths, change devices' `name` and `site`, have webhooks |
 //! | admin | everything |
 //!
 //! A scope of devices limits every role: what is outside does not exist for it.
@@ -75,6 +75,12 @@ impl Caller {
     #[must_use]
     pub const fn is_scoped(&self) -> bool {
         self.devices.is_some()
+    }
+
+    /// The devices that they are limited to.
+    #[must_use]
+    pub fn devices(&self) -> Option<&HashSet<String>> {
+        self.devices.as_deref()
     }
 
     /// The extensions whose calls alone they may see.

@@ -12,7 +12,7 @@ use super::error::{Problem, ProblemBody};
 use super::input::Params;
 use super::{
     State, adoption, call_actions, calls, commands, configure, devices, entities, events, observe,
-    quarantine, records, statistics, stream, timeline, tokens, websocket,
+    quarantine, records, statistics, stream, timeline, tokens, webhooks, websocket,
 };
 
 /// The whole API.
@@ -32,7 +32,9 @@ use super::{
         commands::post, commands::of_device, commands::one, configure::change_extension, configure::put_group,
         configure::desired, configure::menus, configure::menu, configure::put_menu, configure::remove_menu, configure::voice_files,
         configure::remove_voice_file, configure::parameters, configure::parameter, configure::put_parameter,
-        stream::stream, websocket::open, tokens::list, tokens::create, tokens::remove, quarantine::list,
+        stream::stream, websocket::open, tokens::list, tokens::create, tokens::remove,
+        webhooks::list, webhooks::create, webhooks::one, webhooks::change, webhooks::remove, webhooks::ping,
+        webhooks::rotate, webhooks::deliveries, webhooks::redeliver, quarantine::list,
         observe::metrics, observe::device_metrics, observe::healthz, observe::readyz,
     ),
     components(schemas(ProblemBody, events::EventEnvelope)),
@@ -46,6 +48,7 @@ use super::{
         (name = "configuration", description = "Extensions, ring groups, menus, voice files, parameters"),
         (name = "records", description = "Call records"),
         (name = "events", description = "What changed: past, as a stream, over WebSocket"),
+        (name = "webhooks", description = "Events delivered to URLs"),
         (name = "tokens", description = "Who may use the API"),
         (name = "operation", description = "Health and metrics"),
     )

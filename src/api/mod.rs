@@ -37,6 +37,8 @@ pub(crate) mod timeline;
 mod tls;
 mod tokens;
 mod view;
+mod webhook_input;
+mod webhooks;
 mod websocket;
 
 use std::net::{SocketAddr, TcpListener};
@@ -219,6 +221,13 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/events/ws", "GET", get => websocket::open);
     route!("/api/v1/tokens", "GET, POST", get => tokens::list, post => tokens::create);
     route!("/api/v1/tokens/{token}", "DELETE", delete => tokens::remove);
+    route!("/api/v1/webhooks", "GET, POST", get => webhooks::list, post => webhooks::create);
+    route!("/api/v1/webhooks/{webhook}", "GET, PATCH, DELETE",
+        get => webhooks::one, patch => webhooks::change, delete => webhooks::remove);
+    route!("/api/v1/webhooks/{webhook}/ping", "POST", post => webhooks::ping);
+    route!("/api/v1/webhooks/{webhook}/rotate-secret", "POST", post => webhooks::rotate);
+    route!("/api/v1/webhooks/{webhook}/deliveries", "GET", get => webhooks::deliveries);
+    route!("/api/v1/webhooks/{webhook}/deliveries/redeliver", "POST", post => webhooks::redeliver);
     route!("/api/v1/quarantine", "GET", get => quarantine::list);
 }
 

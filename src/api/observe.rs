@@ -64,6 +64,12 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
     metrics.mailbox_depth.with_label_values(&["device"]).set(i64::try_from(depth).unwrap_or(i64::MAX));
     let depth = state.services.store.backlog();
     metrics.mailbox_depth.with_label_values(&["store"]).set(i64::try_from(depth).unwrap_or(i64::MAX));
+    let now = crate::clock::now();
+    for webhook in state.services.webhooks.all() {
+        let standing = webhook.standing();
+        let lag = standing.oldest.map_or(0.0, |oldest| now.since(oldest).seconds());
+        metrics.webhook(&webhook.id, standing.pending, lag);
+    }
     let text = metrics.scrape(census)?;
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))
 }

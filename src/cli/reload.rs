@@ -1,5 +1,5 @@
 //! Reload: what of a changed configuration file can be applied while the server runs. These are the
-//! `[[device]]` tables; of everything else the log says that it needs a restart.
+//! `[[device]]` tables, `[outward]` and `[webhooks]`; of everything else the log says that it needs a restart.
 
 use anyhow::Context;
 use serde::Serialize;
@@ -14,7 +14,14 @@ pub(super) async fn apply(services: &Services, old: &Config, new: Config) -> Con
         tracing::warn!("changed, but only a restart applies it: {}", sections.join(", "));
     }
     let changes = Changes::between(&old.device, &new.device);
-    let mut in_force = Config { device: new.device.clone(), ..old.clone() };
+    services.outward.allow(&new.outward);
+    services.webhooks.configure(&new.webhooks);
+    let mut in_force = Config {
+        device: new.device.clone(),
+        outward: new.outward.clone(),
+        webhooks: new.webhooks.clone(),
+        ..old.clone()
+    };
     // What goes makes room first: a device may have got another id and kept its report path.
     for device in &changes.removed {
         let id = &device.settings.id;

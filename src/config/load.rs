@@ -169,6 +169,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         return wrong("commands.capacity is 1 to 768");
     }
     config.om_endpoint.check().map_err(ConfigError::Value)?;
+    config.webhooks.check().map_err(ConfigError::Value)?;
     let limits = &config.reports.limits;
     if limits.head_bytes < 256
         || limits.body_bytes < 256

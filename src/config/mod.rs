@@ -3,15 +3,20 @@
 
 mod load;
 mod om_endpoint;
+mod outward;
 mod sections;
+mod span;
 #[cfg(test)]
 mod tests;
 
 pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked};
 pub use om_endpoint::{AddressRange, OmClient, OmEndpointConfig};
+pub(crate) use outward::LONGEST_DELAY;
+pub use outward::{OutwardConfig, WebhooksConfig};
 pub use sections::{
     ApiConfig, CommandsConfig, Config, DeviceConfig, MetricsConfig, ModelConfig, ReportsConfig, StoreConfig,
 };
+pub use span::{Span, parse_duration};
 
 /// The default configuration, commented.
 pub const MANUAL: &str = include_str!("switchroom.toml");

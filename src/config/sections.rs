@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Millis;
 
 use super::om_endpoint::OmEndpointConfig;
+use super::outward::{OutwardConfig, WebhooksConfig};
 use crate::devices::{DeviceSecrets, DeviceSettings};
 use crate::ingress::Limits;
 
@@ -26,6 +27,10 @@ pub struct Config {
     pub commands: CommandsConfig,
     /// The OM-compatible endpoint.
     pub om_endpoint: OmEndpointConfig,
+    /// Where URLs that users set may lead.
+    pub outward: OutwardConfig,
+    /// Deliveries to webhooks.
+    pub webhooks: WebhooksConfig,
     /// Prometheus metrics.
     pub metrics: MetricsConfig,
     /// Devices that stand in the file.

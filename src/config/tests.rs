@@ -66,6 +66,28 @@ fn variables_go_over_the_file() {
 }
 
 #[test]
+fn lists_come_from_variables_too() {
+    let variables: &[(&str, &str)] = &[
+        ("SWITCHROOM_WEBHOOKS__RETRY_SCHEDULE", r#"["200ms", "1m30s"]"#),
+        ("SWITCHROOM_OUTWARD__ALLOW", r#"["127.0.0.0/8"]"#),
+    ];
+    let config = load(None, &variables).expect("it loads");
+    let steps: Vec<_> = config.webhooks.retry_schedule.iter().map(|step| step.0.as_millis()).collect();
+    assert_eq!(steps, [200, 90_000]);
+    assert_eq!(config.outward.allow.len(), 1);
+    for (name, value) in [
+        ("SWITCHROOM_WEBHOOKS__RETRY_SCHEDULE", "[]"),
+        ("SWITCHROOM_WEBHOOKS__RETRY_SCHEDULE", r#"["25h"]"#),
+        ("SWITCHROOM_WEBHOOKS__RETRY_SCHEDULE", r#"["soon"]"#),
+        ("SWITCHROOM_WEBHOOKS__TIMEOUT_SECONDS", "0"),
+        ("SWITCHROOM_OUTWARD__ALLOW", r#"["everywhere"]"#),
+    ] {
+        let wrong: &[(&str, &str)] = &[(name, value)];
+        assert!(load(None, &wrong).is_err(), "{name}={value}");
+    }
+}
+
+#[test]
 fn an_open_door_is_refused() {
     let variables: &[(&str, &str)] = &[("SWITCHROOM_API__LISTEN", "0.0.0.0:8080")];
     let text = load(None, &variables).expect_err("no TLS").to_string();

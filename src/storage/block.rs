@@ -270,6 +270,35 @@ pub fn oldest(connection: &Connection) -> Result<u64, StorageError> {
     Ok(first.map_or(0, |before| u64::try_from(before).unwrap_or(0)))
 }
 
+/// A cursor before every event of this time: the last one of the blocks that end earlier.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn cursor_before(connection: &Connection, at: Timestamp) -> Result<u64, StorageError> {
+    let ends: Option<(i64, i64)> =
+        connection.query_row("SELECT min(last_report), max(last_report) FROM log", [], |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
+        })?;
+    let Some((mut low, mut high)) = ends else { return Ok(0) };
+    let mut statement = connection.prepare_cached(
+        "SELECT last_report, at, last_event - events FROM log WHERE last_report >= ? ORDER BY last_report LIMIT 1",
+    )?;
+    // Blocks follow each other in time: the first one that does not end earlier is looked for by halves.
+    let mut before = oldest(connection)?;
+    while low <= high {
+        let middle = low + (high - low) / 2;
+        let (block, ends, first): (i64, i64, i64) =
+            statement.query_row(params![middle], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        if ends < at.0 {
+            low = block + 1;
+            before = u64::try_from(first).unwrap_or(0);
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(before)
+}
+
 /// How many blocks one question looks into.
 const BLOCKS_AT_A_TIME: usize = 256;
 /// How many it passes over, because the device is not in them.
@@ -602,6 +631,34 @@ mod tests {
         let (found, _) = events(&connection, 0, None, 9).expect("it is read");
         assert_eq!(found[0].sealed.event, written);
         assert_eq!(found[0].sealed.envelope, written.envelope());
+    }
+
+    #[test]
+    fn a_time_is_found_in_the_log() {
+        let mut connection = database();
+        assert_eq!(cursor_before(&connection, Timestamp(5)).expect("it is read"), 0);
+        let told = event();
+        // Blocks of one report at 10, 20, … with two events each; some have none.
+        let mut cursors = 0;
+        for n in 1..=20 {
+            let entry = report(n * 10, "x");
+            let mut block = Block::default();
+            block.add(1, &entry);
+            if n % 3 != 0 {
+                block.announce(1, &told).expect("it can be packed");
+                block.announce(1, &told).expect("it can be packed");
+                cursors += 2;
+            }
+            let transaction = connection.transaction().expect("a transaction");
+            block.write(&transaction, n.cast_signed(), cursors).expect("it is written");
+            transaction.commit().expect("it is committed");
+        }
+        let before = |at| cursor_before(&connection, Timestamp(at)).expect("it is read");
+        assert_eq!((before(0), before(10), before(11)), (0, 0, 0), "the block before is looked into, too");
+        assert_eq!((before(21), before(45), before(50)), (2, 4, 4));
+        assert_eq!(before(1000), 26);
+        connection.execute("DELETE FROM log WHERE last_report < 5", []).expect("it is cut");
+        assert_eq!(cursor_before(&connection, Timestamp(0)).expect("it is read"), 6);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod sqlite;
 pub mod statistics;
 pub mod tables;
 pub mod tokens;
+pub mod webhooks;
 pub mod writer;
 
 pub use hub::{Hub, Published};

@@ -1,4 +1,4 @@
-//! Secrets at rest: devices' passwords, encrypted with a key that lies in a file of its own.
+//! Secrets at rest: devices' passwords and webhooks' secrets, encrypted with a key that lies in a file of its own.
 //!
 //! AES-256-GCM with a random nonce before each ciphertext and the device's id as associated data, so that a
 //! row's secret cannot be moved to another device. Who copies only the database has nothing.
@@ -66,7 +66,7 @@ impl SecretKey {
     pub fn open_sealed(&self, device: &str, sealed: &[u8]) -> Result<Vec<u8>, StorageError> {
         let failed = || {
             StorageError::Corrupt(format!(
-                "the secrets of device {device} were encrypted with another key file; restore it"
+                "the secrets of {device} were encrypted with another key file; restore it"
             ))
         };
         let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or_else(failed)?;

@@ -15,4 +15,6 @@ mod records;
 mod second_ring;
 mod support;
 mod truth;
+mod webhook_faults;
+mod webhooks;
 mod yeastar_login;

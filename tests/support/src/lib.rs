@@ -2,9 +2,11 @@
 
 pub mod conversations;
 pub mod offline;
+pub mod receiver;
 pub mod service;
 pub mod truth;
 
+pub use receiver::{Heard, Receiver, Reply};
 pub use service::Service;
 
 /// An admin token for tests.

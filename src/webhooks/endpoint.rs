@@ -1,0 +1,504 @@
+//! One webhook at work: reads the log from its cursor on, delivers what is wanted, writes down how far it has come.
+//!
+//! Each has a task of its own, in which nothing waits for anything else: attempts, reading and writing go on side by
+//! side. What is decided is decided by [`Book`] and [`Health`].
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use switchroom_domain::time::{Millis, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::book::Book;
+use super::journal::Journal;
+use super::known::{Known, Standing, Wish};
+use super::log::{self, Page};
+use super::schedule::{Advice, Health, Outcome, delay};
+use super::{Shared, send::send};
+use crate::storage::hub::Tail;
+use crate::storage::webhooks::{Attempt, Delivery, Disabled, Progress, Replay, State};
+use crate::storage::{Published, StorageError};
+
+/// How many events are looked at in one go.
+const PAGE: usize = 500;
+/// As long as the receiver is down.
+const PAGE_WHEN_DOWN: usize = 16;
+/// So many due events are enough to keep the attempts going: then nothing more is read ahead.
+const AHEAD: usize = 64;
+/// So many envelopes are held in memory until their first attempt; others are read again.
+const ENVELOPES: usize = 512;
+/// So long a read that failed is left alone.
+const AGAIN: Millis = Millis(1000);
+/// How long attempts may go on when the service stops.
+const LAST_ATTEMPTS: Duration = Duration::from_secs(3);
+
+/// What an endpoint is asked.
+pub(super) enum Ask {
+    /// Something was changed that it goes by.
+    Look,
+    /// The receiver is another one: what failed before does not count.
+    Anew,
+    /// Write everything down; tell when it is on disk.
+    Flush(oneshot::Sender<()>),
+    /// Deliver nothing more, for this reason.
+    Disable(String, oneshot::Sender<()>),
+    /// Deliver again, from where it stood.
+    Enable(oneshot::Sender<()>),
+    /// Deliver this event again.
+    Again(Box<Delivery>, oneshot::Sender<()>),
+    /// Deliver this range again; says whether that could be begun.
+    Replay(Replay, oneshot::Sender<bool>),
+    /// It was removed.
+    Remove,
+}
+
+/// What was written down of a webhook.
+pub(super) struct Loaded {
+    pub(super) progress: Progress,
+    pub(super) open: Vec<Delivery>,
+    pub(super) settled: Vec<u64>,
+}
+
+/// An attempt that ended.
+struct Ended {
+    cursor: u64,
+    what: What,
+}
+
+enum What {
+    Attempted(Attempt, Outcome),
+    /// The event is no longer in the log.
+    Lost,
+    /// The store could not be read.
+    Unread,
+}
+
+type Reading = BoxFuture<'static, Result<Page, StorageError>>;
+
+/// An endpoint; see the module.
+pub(super) struct Endpoint {
+    shared: Arc<Shared>,
+    known: Arc<Known>,
+    asks: mpsc::Receiver<Ask>,
+    stopping: watch::Receiver<bool>,
+    latest: watch::Receiver<u64>,
+    book: Book,
+    health: Health,
+    disabled: Option<Disabled>,
+    replay: Option<Replay>,
+    envelopes: HashMap<u64, Published>,
+    attempts: FuturesUnordered<BoxFuture<'static, Ended>>,
+    /// Of the log, and of what is to be delivered again.
+    reading: Option<Reading>,
+    replaying: Option<Reading>,
+    journal: Journal,
+    /// The log goes on after what was read.
+    news: bool,
+    /// It is not looked at before.
+    look_at: Instant,
+    read_at: Timestamp,
+}
+
+/// What a future comes to, or nothing for ever if there is none.
+async fn maybe<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Endpoint {
+    /// A webhook as it was written down.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        known: Arc<Known>,
+        asks: mpsc::Receiver<Ask>,
+        stopping: watch::Receiver<bool>,
+        loaded: Loaded,
+    ) -> Self {
+        let now = crate::clock::now();
+        let Loaded { progress, open, settled } = loaded;
+        Self {
+            latest: shared.store.hub().watch(),
+            book: Book::restored(progress.cursor, open, settled, now),
+            health: Health::restored(progress.failing_since),
+            disabled: progress.disabled.clone(),
+            replay: progress.replay,
+            envelopes: HashMap::new(),
+            attempts: FuturesUnordered::new(),
+            reading: None,
+            replaying: None,
+            journal: Journal::new(progress, now),
+            news: true,
+            look_at: Instant::now(),
+            read_at: now,
+            shared,
+            known,
+            asks,
+            stopping,
+        }
+    }
+
+    /// Works until the service stops or the webhook is removed.
+    pub(super) async fn run(mut self) {
+        let mut stopping = self.stopping.clone();
+        loop {
+            let now = crate::clock::now();
+            self.start_attempts(now);
+            self.read_ahead(now);
+            self.write_down(now);
+            self.show();
+            let wake = self.wake(now);
+            tokio::select! {
+                Some(ended) = self.attempts.next(), if !self.attempts.is_empty() => self.ended(ended),
+                page = maybe(&mut self.reading) => self.take_page(page),
+                page = maybe(&mut self.replaying) => self.take_replay(page),
+                result = maybe(&mut self.journal.writing) => self.journal.wrote(&self.known.id, result),
+                changed = self.latest.changed(), if !self.news => match changed {
+                    Ok(()) => self.news = true,
+                    Err(_) => break,
+                },
+                ask = self.asks.recv() => match ask {
+                    Some(Ask::Remove) | None => return,
+                    Some(ask) => self.asked(ask),
+                },
+                () = tokio::time::sleep_until(wake) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+        }
+        self.stop().await;
+    }
+
+    /// Lets attempts end that are under way, and writes everything down.
+    async fn stop(mut self) {
+        let deadline = Instant::now() + LAST_ATTEMPTS;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.attempts.next()).await {
+            self.ended(ended);
+        }
+        if self.journal.writing.is_some() {
+            let result = maybe(&mut self.journal.writing).await;
+            self.journal.wrote(&self.known.id, result);
+        }
+        self.write(crate::clock::now());
+        let result = maybe(&mut self.journal.writing).await;
+        self.journal.wrote(&self.known.id, result);
+    }
+
+    fn enabled(&self) -> bool {
+        self.disabled.is_none()
+    }
+
+    /// When to look again, at the latest.
+    fn wake(&self, now: Timestamp) -> Instant {
+        const LONGEST: Duration = Duration::from_secs(60);
+        let mut at = self.journal.due();
+        if self.enabled() {
+            let paused = self.health.paused_until(now);
+            let room = self.book.under_way() < self.health.at_a_time(self.shared.config().concurrency);
+            let due =
+                self.book.next_due().filter(|_| room).map(|due| paused.map_or(due, |paused| paused.max(due)));
+            let read = (self.read_at > now).then_some(self.read_at);
+            at = [at, due, read].into_iter().flatten().min();
+        }
+        let later = |at: Timestamp| Duration::from_millis(u64::try_from(at.since(now).0).unwrap_or(0));
+        let wake = Instant::now() + at.map_or(LONGEST, later).min(LONGEST);
+        if self.news && self.look_at > Instant::now() { wake.min(self.look_at) } else { wake }
+    }
+
+    fn start_attempts(&mut self, now: Timestamp) {
+        if !self.enabled() || self.health.paused_until(now).is_some() {
+            return;
+        }
+        let config = self.shared.config();
+        let most = self.health.at_a_time(config.concurrency);
+        while self.book.under_way() < most {
+            let Some(delivery) = self.book.start(now) else { return };
+            let cursor = delivery.cursor;
+            let envelope = self.envelopes.remove(&cursor);
+            let (shared, wish) = (Arc::clone(&self.shared), self.known.wish());
+            let timeout = Duration::from_secs(config.timeout_seconds.into());
+            self.attempts.push(Box::pin(attempt(shared, wish, cursor, envelope, timeout)));
+        }
+    }
+
+    /// Reads on in the log as far as there is something to do with it.
+    fn read_ahead(&mut self, now: Timestamp) {
+        let config = self.shared.config();
+        // Of what cannot be delivered anyway only a little is read: enough to notice when the receiver is back.
+        let (ahead, page) = if self.health.is_down() { (1, PAGE_WHEN_DOWN) } else { (AHEAD, PAGE) };
+        let full = |book: &Book| {
+            book.open() >= config.pending || book.has_due(ahead, now) || book.unwritten() >= config.pending
+        };
+        if !self.enabled() || self.read_at > now || self.health.paused_until(now).is_some() {
+            return;
+        }
+        if let Some(replay) = self.replay
+            && self.replaying.is_none()
+            && !full(&self.book)
+        {
+            self.replaying = Some(Box::pin(log::page(Arc::clone(&self.shared), replay.cursor, page)));
+        }
+        if !self.news || Instant::now() < self.look_at {
+            return;
+        }
+        self.latest.mark_unchanged();
+        while self.reading.is_none() && !full(&self.book) {
+            let hub = self.shared.store.hub();
+            if self.book.read() >= hub.latest() {
+                self.news = false;
+                // A crowd of webhooks need not look at every commit.
+                self.look_at = Instant::now() + self.shared.spacing();
+                return;
+            }
+            match hub.after(self.book.read(), page) {
+                Tail::Events(events) => {
+                    let reached = events.last().map_or_else(|| self.book.read(), |last| last.cursor);
+                    if !self.enter(events, reached, now) {
+                        return;
+                    }
+                }
+                Tail::TooOld => {
+                    self.reading =
+                        Some(Box::pin(log::page(Arc::clone(&self.shared), self.book.read(), page)));
+                }
+            }
+        }
+    }
+
+    /// Enters what is wanted; says whether there was anything to look at.
+    fn enter(&mut self, events: Vec<Published>, reached: u64, now: Timestamp) -> bool {
+        let wish = self.known.wish();
+        let before = self.book.read();
+        for published in events {
+            if wish.selection.wants(&published.sealed.event) {
+                let cursor = published.cursor;
+                let is_new = self.book.enter(Delivery::of(cursor, &published.sealed.event), now);
+                if is_new && self.envelopes.len() < ENVELOPES {
+                    self.envelopes.insert(cursor, published);
+                }
+            }
+        }
+        self.book.read_up_to(reached);
+        self.book.read() > before
+    }
+
+    fn take_page(&mut self, page: Result<Page, StorageError>) {
+        self.reading = None;
+        let now = crate::clock::now();
+        let Some(page) = self.read(page, now) else { return };
+        let read = self.book.read();
+        if page.oldest > read {
+            let lost = page.oldest - read;
+            let note = format!(
+                "{lost} events of all kinds left the log before they were read, after cursor {read} and up to {}",
+                page.oldest
+            );
+            tracing::warn!(webhook.id = %self.known.id, lost, "events left the log before a webhook had read them");
+            self.shared.metrics.webhook_outcome("gap");
+            self.book.gap(Delivery::gap(page.oldest, now, note));
+        }
+        self.enter(page.events, page.reached, now);
+    }
+
+    fn read(&mut self, page: Result<Page, StorageError>, now: Timestamp) -> Option<Page> {
+        page.inspect_err(|error| {
+            tracing::error!(webhook.id = %self.known.id, %error, "the log of events could not be read for a webhook");
+            self.read_at = now.plus(AGAIN);
+        })
+        .ok()
+    }
+
+    fn take_replay(&mut self, page: Result<Page, StorageError>) {
+        self.replaying = None;
+        let now = crate::clock::now();
+        let (Some(page), Some(mut replay)) = (self.read(page, now), self.replay) else { return };
+        let wish = self.known.wish();
+        // What was not read yet comes anyway.
+        let end = replay.end.min(self.book.read());
+        for published in &page.events {
+            let event = &published.sealed.event;
+            let inside = (replay.since..=replay.until).contains(&event.at) && published.cursor <= end;
+            if inside && wish.selection.wants(event) {
+                self.book.again(Delivery::of(published.cursor, event), now);
+                if self.envelopes.len() < ENVELOPES {
+                    self.envelopes.insert(published.cursor, published.clone());
+                }
+            }
+        }
+        replay.cursor = page.reached.max(page.oldest);
+        self.replay = (replay.cursor < end).then_some(replay);
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended { cursor, what } = ended;
+        self.envelopes.remove(&cursor);
+        let now = crate::clock::now();
+        let (attempt, outcome) = match what {
+            What::Attempted(attempt, outcome) => (attempt, outcome),
+            What::Lost => {
+                self.shared.metrics.webhook_outcome("gap");
+                let note = "the event left the log before it was delivered".to_owned();
+                return self.book.settle(cursor, State::Gap, None, Some(note));
+            }
+            What::Unread => {
+                self.book.failed(cursor, None);
+                return self.book.retry(cursor, now.plus(AGAIN));
+            }
+        };
+        let config = self.shared.config();
+        let metrics = &self.shared.metrics;
+        metrics.webhook_delivery_seconds.observe(attempt.duration_ms as f64 / 1000.0);
+        let why = attempt.status.map_or_else(
+            || attempt.error.clone().unwrap_or_default(),
+            |status| format!("the receiver answered {status}"),
+        );
+        let mut last = false;
+        match &outcome {
+            Outcome::Taken => {
+                metrics.webhook_outcome("delivered");
+                self.book.settle(cursor, State::Delivered, Some(attempt), None);
+            }
+            Outcome::Gone => {
+                metrics.webhook_outcome("retried");
+                self.book.failed(cursor, Some(attempt));
+                self.book.retry(cursor, now);
+            }
+            Outcome::Failed { retry_after, .. } => {
+                let failed = self.book.failed(cursor, Some(attempt));
+                match delay(&config.retry_schedule, failed, *retry_after, crate::random::number()) {
+                    Some(delay) => {
+                        metrics.webhook_outcome("retried");
+                        self.book.retry(cursor, now.plus(delay));
+                    }
+                    None => {
+                        last = true;
+                        metrics.webhook_outcome("failed");
+                        tracing::warn!(webhook.id = %self.known.id, cursor, "a delivery was given up: {why}");
+                        self.book.settle(cursor, State::Failed, None, None);
+                    }
+                }
+            }
+        }
+        match self.health.note(&outcome, last, &config.retry_schedule, now) {
+            Advice::GoOn => {}
+            Advice::Back => self.book.forward(false, now),
+            Advice::Disable if self.enabled() => {
+                let reason = match outcome {
+                    Outcome::Gone => "the receiver answered 410: it wants nothing any more".to_owned(),
+                    _ => format!(
+                        "nothing was taken for longer than the whole retry schedule; the last time: {why}"
+                    ),
+                };
+                metrics.webhook_outcome("disabled");
+                tracing::error!(webhook.id = %self.known.id, "a webhook was disabled: {reason}");
+                self.disabled = Some(Disabled { reason, at: now });
+            }
+            Advice::Disable => {}
+        }
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        let now = crate::clock::now();
+        match ask {
+            Ask::Look | Ask::Remove => {}
+            Ask::Flush(done) => self.journal.flush(done),
+            Ask::Disable(reason, done) => {
+                self.disabled.get_or_insert(Disabled { reason, at: now });
+                self.journal.flush(done);
+            }
+            Ask::Anew => self.begin_anew(now),
+            Ask::Enable(done) => {
+                self.disabled = None;
+                self.begin_anew(now);
+                self.journal.flush(done);
+            }
+            Ask::Again(delivery, done) => {
+                self.book.again(*delivery, now);
+                self.journal.flush(done);
+            }
+            Ask::Replay(replay, done) => {
+                let free = self.replay.is_none();
+                if free {
+                    self.replay = Some(replay);
+                }
+                // Whoever asked may have gone.
+                let _ = done.send(free);
+            }
+        }
+    }
+
+    /// Whatever waits is tried at once, as if nothing had failed.
+    fn begin_anew(&mut self, now: Timestamp) {
+        self.health = Health::default();
+        self.book.forward(true, now);
+    }
+
+    fn progress(&self, cursor: u64) -> Progress {
+        Progress {
+            cursor,
+            failing_since: self.health.failing_since,
+            disabled: self.disabled.clone(),
+            replay: self.replay,
+        }
+    }
+
+    /// Writes down what is due.
+    fn write_down(&mut self, now: Timestamp) {
+        let progress = self.progress(self.book.read());
+        if self.journal.is_due(&self.book, &progress, now) {
+            self.write(now);
+        }
+    }
+
+    fn write(&mut self, now: Timestamp) {
+        let progress = self.progress(0);
+        let Self { journal, book, shared, known, .. } = self;
+        journal.write(shared, known.key, book, progress, now);
+    }
+
+    /// Shows how it stands to whoever asks.
+    fn show(&self) {
+        self.known.show(Standing {
+            disabled: self.disabled.clone(),
+            failing_since: self.health.failing_since,
+            pending: self.book.open(),
+            oldest: self.book.oldest(),
+            redelivering: self.replay.is_some(),
+        });
+    }
+}
+
+async fn attempt(
+    shared: Arc<Shared>,
+    wish: Arc<Wish>,
+    cursor: u64,
+    envelope: Option<Published>,
+    timeout: Duration,
+) -> Ended {
+    let found = match envelope {
+        Some(published) => Ok(Some(published)),
+        None => log::event(&shared, cursor).await,
+    };
+    let what = match found {
+        Ok(Some(published)) => {
+            let mut body = String::with_capacity(published.json_len());
+            published.write_json(&mut body);
+            let id = published.sealed.event.id.to_string();
+            let (attempt, outcome) =
+                send(&shared.outward, &wish.webhook.url, &wish.secrets, &id, body, timeout).await;
+            What::Attempted(attempt, outcome)
+        }
+        Ok(None) => What::Lost,
+        Err(error) => {
+            tracing::error!(webhook.id = %wish.webhook.id, %error, "an event could not be read for a webhook");
+            What::Unread
+        }
+    };
+    Ended { cursor, what }
+}

@@ -1,0 +1,179 @@
+//! A webhook as the rest of the service knows it: what it wants, how it stands, what it can be asked.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use switchroom_domain::event::Event;
+use switchroom_domain::time::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::endpoint::Ask;
+use super::selection::Selection;
+use super::sign::Secrets;
+use crate::storage::StorageError;
+use crate::storage::webhooks::{Delivery, Disabled, Replay, Webhook};
+
+/// Requests to one webhook that may wait for it.
+const ASKS: usize = 64;
+
+/// What a webhook wants, and how it signs.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) webhook: Webhook,
+    pub(super) selection: Selection,
+    pub(super) secrets: Secrets,
+}
+
+impl Wish {
+    pub(super) fn new(webhook: Webhook, secrets: Secrets) -> Arc<Self> {
+        Arc::new(Self { selection: Selection::of(&webhook), webhook, secrets })
+    }
+}
+
+/// How a webhook stands.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// Why and since when nothing is delivered; none: it is enabled.
+    pub disabled: Option<Disabled>,
+    /// Since when nothing has been taken.
+    pub failing_since: Option<Timestamp>,
+    /// How many events are open.
+    pub pending: usize,
+    /// When the oldest of them happened.
+    pub oldest: Option<Timestamp>,
+    /// A range of the log is being delivered again.
+    pub redelivering: bool,
+}
+
+/// A webhook that is known.
+#[derive(Debug)]
+pub struct Known {
+    /// Its id.
+    pub id: String,
+    /// Its key in the store.
+    pub key: i64,
+    wish: RwLock<Arc<Wish>>,
+    standing: Mutex<Standing>,
+    asks: Mutex<Option<mpsc::Sender<Ask>>>,
+    /// Told when its task ends.
+    pub(super) ended: Mutex<Option<oneshot::Receiver<()>>>,
+    /// One test at a time.
+    pub(super) pinging: tokio::sync::Mutex<()>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Known {
+    /// It is not at work yet.
+    pub(super) fn new(
+        key: i64,
+        webhook: Webhook,
+        secrets: Secrets,
+        disabled: Option<Disabled>,
+        ended: oneshot::Receiver<()>,
+    ) -> Self {
+        Self {
+            id: webhook.id.clone(),
+            key,
+            wish: RwLock::new(Wish::new(webhook, secrets)),
+            standing: Mutex::new(Standing { disabled, ..Standing::default() }),
+            asks: Mutex::new(None),
+            ended: Mutex::new(Some(ended)),
+            pinging: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Whoever works for it from now on gets what is asked here.
+    pub(super) fn listen(&self) -> mpsc::Receiver<Ask> {
+        let (sender, asks) = mpsc::channel(ASKS);
+        *lock(&self.asks) = Some(sender);
+        asks
+    }
+
+    /// Has it look at what was changed.
+    pub(super) fn look(&self) {
+        if let Some(asks) = &*lock(&self.asks) {
+            // If it has so much to do, it looks anyway.
+            let _ = asks.try_send(Ask::Look);
+        }
+    }
+
+    /// It wants something else from now on.
+    pub(super) fn put(&self, webhook: Webhook, secrets: Secrets) {
+        *self.wish.write().unwrap_or_else(PoisonError::into_inner) = Wish::new(webhook, secrets);
+    }
+
+    pub(super) fn wish(&self) -> Arc<Wish> {
+        Arc::clone(&self.wish.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn show(&self, standing: Standing) {
+        *lock(&self.standing) = standing;
+    }
+
+    /// What it wants, and where.
+    #[must_use]
+    pub fn webhook(&self) -> Webhook {
+        self.wish().webhook.clone()
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        lock(&self.standing).clone()
+    }
+
+    /// Would it get this event?
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        self.wish().selection.wants(event)
+    }
+
+    pub(super) async fn ask(&self, ask: Ask) -> Result<(), StorageError> {
+        let asks = lock(&self.asks).clone();
+        let gone = || StorageError::Corrupt(format!("webhook {} is not at work now", self.id));
+        asks.ok_or_else(gone)?.send(ask).await.map_err(|_| gone())
+    }
+
+    async fn answer<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, StorageError> {
+        let (done, answer) = oneshot::channel();
+        self.ask(ask(done)).await?;
+        answer.await.map_err(|_| StorageError::Corrupt(format!("webhook {} stopped working", self.id)))
+    }
+
+    /// Waits until all that happened is written down.
+    ///
+    /// # Errors
+    /// When the endpoint is not at work.
+    pub async fn flush(&self) -> Result<(), StorageError> {
+        self.answer(Ask::Flush).await
+    }
+
+    /// Delivers nothing more, or again from where it stood.
+    ///
+    /// # Errors
+    /// When the endpoint is not at work.
+    pub async fn enable(&self, enabled: bool) -> Result<(), StorageError> {
+        match enabled {
+            true => self.answer(Ask::Enable).await,
+            false => self.answer(|done| Ask::Disable("somebody disabled it".to_owned(), done)).await,
+        }
+    }
+
+    /// Delivers an event again.
+    ///
+    /// # Errors
+    /// When the endpoint is not at work.
+    pub async fn again(&self, delivery: Delivery) -> Result<(), StorageError> {
+        self.answer(|done| Ask::Again(Box::new(delivery), done)).await
+    }
+
+    /// Delivers a range of the log again; false if another is under way.
+    ///
+    /// # Errors
+    /// When the endpoint is not at work.
+    pub async fn replay(&self, replay: Replay) -> Result<bool, StorageError> {
+        self.answer(|done| Ask::Replay(replay, done)).await
+    }
+}
