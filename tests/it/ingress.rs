@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use switchroom_actors::device::messages::GetExtensions;
 use switchroom_domain::id::DeviceId;
@@ -61,17 +61,20 @@ const WAYS: &[Way] = &[
     }),
 ];
 
-async fn send(address: SocketAddr, bytes: &[u8], then: Then, split: bool) {
+/// Sends it, in two packets if `split`; says how long the second was held up.
+async fn send(address: SocketAddr, bytes: &[u8], then: Then, split: bool) -> Duration {
     let mut stream = TcpStream::connect(address).await.expect("it connects");
     stream.set_nodelay(true).expect("a socket");
     let cut = if split { bytes.len() / 2 } else { 0 };
     stream.write_all(&bytes[..cut]).await.expect("it writes");
+    let first = Instant::now();
     if split {
         tokio::task::yield_now().await;
     }
     stream.write_all(&bytes[cut..]).await.expect("it writes");
+    let held_up = if split { first.elapsed() } else { Duration::ZERO };
     match then {
-        Then::Closes => return,
+        Then::Closes => return held_up,
         Then::HalfCloses => stream.shutdown().await.expect("it shuts down"),
         Then::Reads => {}
     }
@@ -83,6 +86,7 @@ async fn send(address: SocketAddr, bytes: &[u8], then: Then, split: bool) {
         "{}",
         String::from_utf8_lossy(&answer)
     );
+    held_up
 }
 
 async fn numbers(service: &Service, device: &str) -> BTreeSet<usize> {
@@ -99,20 +103,31 @@ async fn a_thousand_connections_of_each_kind_lose_nothing() {
         service.add("om", Dialect::Om).await.expect("a device");
         let first = 1_000_000 * (kind + 1);
         let mut expected = BTreeSet::new();
-        let mut sends = tokio::task::JoinSet::new();
+        let (mut sends, mut sent) = (tokio::task::JoinSet::new(), Vec::new());
         for n in first..first + 1000 {
             expected.insert(n);
             if *reports == 2 {
                 expected.insert(n + 500_000);
             }
             let (address, bytes, then) = (service.reports, bytes(n), *then);
-            sends.spawn(async move { send(address, bytes.as_bytes(), then, n % 2 == 1).await });
+            sends.spawn(async move { (n, send(address, bytes.as_bytes(), then, n % 2 == 1).await) });
             if sends.len() >= 64 {
-                sends.join_next().await.expect("one").expect("it was sent");
+                sent.push(sends.join_next().await.expect("one").expect("it was sent"));
             }
         }
-        while let Some(sent) = sends.join_next().await {
-            sent.expect("it was sent");
+        sent.extend(sends.join_all().await);
+        // Where several messages may come, one that follows more than a second later comes to a closed door. On a busy
+        // machine this sender itself may be that slow.
+        let slow = sent.iter().filter(|(_, held_up)| *held_up > Duration::from_millis(500));
+        let slow: Vec<usize> = slow.map(|(n, _)| *n).collect();
+        assert!(
+            slow.len() < 50,
+            "{name}: {} of its packets were held up; the machine is too busy",
+            slow.len()
+        );
+        for n in slow {
+            expected.remove(&n);
+            expected.remove(&(n + 500_000));
         }
         let all = eventually(Duration::from_secs(20), async || {
             numbers(&service, "om").await.is_superset(&expected)
