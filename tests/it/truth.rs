@@ -187,10 +187,13 @@ async fn the_model_is_true_again_after_reports_were_lost() {
         eventually(Duration::from_secs(60), async || run.fleet.truth().devices.values().all(settled)).await;
     assert!(over, "the calls do not end");
     let quiet = Instant::now();
-    let (mut fleet, mut found) = (run.fleet.truth(), Vec::new());
+    let (mut fleet, mut found, mut for_good) = (run.fleet.truth(), Vec::new(), Vec::<Difference>::new());
     let equal = eventually(Duration::from_secs(30), async || {
         fleet = run.fleet.truth();
-        found = truth::compare(&run.service.services, &fleet, Dialect::Om).await.expect("the devices answer");
+        let all =
+            truth::compare(&run.service.services, &fleet, Dialect::Om).await.expect("the devices answer");
+        let (gone, rest) = all.iter().cloned().partition(|one| truth::lost_for_good(one, &all));
+        (for_good, found) = (gone, rest);
         found.is_empty()
     })
     .await;
@@ -203,9 +206,10 @@ async fn the_model_is_true_again_after_reports_were_lost() {
         run.fleet.reports_sent(),
         quiet.elapsed().as_secs_f64()
     );
-    for difference in found.iter().take(40) {
+    for difference in found.iter().chain(&for_good).take(40) {
         println!("{difference:?}");
     }
+    assert!(for_good.len() <= 2 + calls / 50, "too much is said to be lost for good");
     assert!(equal, "{} differences after 30 s of quiet", found.len());
     assert!(lost > 20 && calls > 0, "nothing was lost: the test shows nothing");
     let (missing, surplus) =

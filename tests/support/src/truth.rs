@@ -103,6 +103,26 @@ pub fn undecidable(dialect: Dialect, difference: &Difference) -> bool {
         || menu_as_telephone
 }
 
+/// What no question brings back once its report was lost: an extension that waits in a group. The device tells the
+/// visitors that wait (OM 2.1.1.6), and of an extension no more than that it is busy.
+#[must_use]
+pub fn lost_for_good(difference: &Difference, all: &[Difference]) -> bool {
+    let waits = |of: &Difference| {
+        let inside = of.device == difference.device && of.entity.starts_with("call internal ");
+        let number = of.truth.strip_prefix("queued extension:").filter(|_| inside && of.model == "-")?;
+        Some(number.to_owned())
+    };
+    if waits(difference).is_some() {
+        return true;
+    }
+    let missing: Vec<String> = all.iter().filter_map(waits).collect();
+    let numbers = |text: &str| -> Vec<String> {
+        let named = text.split(',').filter(|number| !number.is_empty() && *number != "-");
+        named.filter(|number| !missing.iter().any(|gone| gone == number)).map(str::to_owned).collect()
+    };
+    difference.entity.starts_with("queue ") && numbers(&difference.truth) == numbers(&difference.model)
+}
+
 /// For ZYCOO, on both sides: the dialled number of an inbound call is not told, so it is left out; a telephone
 /// that passes its calls on to the outside is not named at all, only who calls and the number outside, so such
 /// a call goes by these.

@@ -215,6 +215,9 @@ impl Look<'_> {
         }
         let extensions = self.extensions_with(kind, partner);
         let talks = partner.state == Some(TalkState::Talk);
+        // A visitor that was passed on to an outside number.
+        let is_outer = |other: &&Partner| other.kind == PartnerKind::Outer && other.id.is_some();
+        let outer = partner.with.iter().find(is_outer).filter(|_| kind == LegKind::Visitor && talks);
         let told = match call {
             None => partner.state != Some(TalkState::Wait) || !partner.with.is_empty(),
             Some(call) => {
@@ -229,11 +232,20 @@ impl Look<'_> {
                         .live_legs()
                         .filter(|leg| leg.kind == LegKind::Extension)
                         .all(|leg| leg.number.as_ref().is_some_and(|number| extensions.contains(&number)));
-                // Without a telephone nothing can be said: a menu, a queue and a wait look alike.
-                !(extensions.is_empty() || all_there && nobody_else)
+                let is_talked_to = |outer: &Partner| {
+                    let its = |leg: &&LegState| leg.kind == LegKind::Outer && leg.wire_id == outer.id;
+                    call.live_legs()
+                        .find(its)
+                        .is_some_and(|leg| matches!(leg.phase, Phase::Talking | Phase::Held))
+                };
+                match outer {
+                    Some(outer) => !is_talked_to(outer),
+                    // Without a telephone nothing can be said: a menu, a queue and a wait look alike.
+                    None => !(extensions.is_empty() || all_there && nobody_else),
+                }
             }
         };
-        told.then(|| Correction::Call(Box::new(Self::as_fact(kind, partner, &extensions, talks))))
+        told.then(|| Correction::Call(Box::new(Self::as_fact(kind, partner, outer, &extensions, talks))))
     }
 
     /// The telephones that an outside party is with. An outer whose other side is not told was called by who it is from,
@@ -247,14 +259,20 @@ impl Look<'_> {
         extensions
     }
 
-    fn as_fact(kind: LegKind, partner: &Partner, extensions: &[&Text], talks: bool) -> CallFact {
+    fn as_fact(
+        kind: LegKind,
+        partner: &Partner,
+        outer: Option<&Partner>,
+        extensions: &[&Text],
+        talks: bool,
+    ) -> CallFact {
         let (outside_state, extension_state) = match (talks, kind) {
             (true, _) => (PartyState::Talking, PartyState::Talking),
             (false, LegKind::Outer) => (PartyState::Ringing, PartyState::Alerting),
             (false, _) => (PartyState::Alerting, PartyState::Ringing),
         };
         let state = (talks || !extensions.is_empty() || kind == LegKind::Outer).then_some(outside_state);
-        let outside = OutsideParty {
+        let party = |partner: &Partner, state| OutsideParty {
             id: partner.id.clone(),
             from: partner.from.clone(),
             to: partner.to.clone(),
@@ -262,9 +280,11 @@ impl Look<'_> {
             callid: partner.callid.clone(),
             state,
         };
+        let outside = party(partner, state);
         let outside = if kind == LegKind::Visitor { Party::Visitor(outside) } else { Party::Outer(outside) };
         let named = |number: &Text| Party::Extension { number: number.clone(), state: Some(extension_state) };
         let mut parties = vec![outside];
+        parties.extend(outer.map(|outer| Party::Outer(party(outer, Some(PartyState::Talking)))));
         parties.extend(extensions.iter().map(|number| named(number)));
         CallFact { complete: talks, reconciled: true, ..CallFact::new(Happening::Mentioned, parties) }
     }
