@@ -28,4 +28,5 @@ pub mod link;
 pub mod metrics;
 pub mod om_endpoint;
 pub mod random;
+pub mod recordings;
 pub mod storage;

@@ -87,6 +87,12 @@ pub struct Metrics {
     command_duration: HistogramVec,
     /// `switchroom_om_endpoint_requests_total{outcome}`: requests of OM applications.
     om_requests: IntCounterVec,
+    /// `switchroom_recordings_total{outcome}`: tries to fetch a recording.
+    recordings: IntCounterVec,
+    /// `switchroom_recording_bytes_total`: bytes of recordings that were fetched.
+    pub recording_bytes: IntCounter,
+    /// `switchroom_recordings_pending`: recordings that wait for a try or are being fetched.
+    pub recordings_pending: IntGauge,
     memory: Gauge,
     per_device: bool,
 }
@@ -287,6 +293,25 @@ impl Metrics {
                     &["outcome"]
                 )
             ),
+            recordings: build!(
+                registry,
+                counter(
+                    "switchroom_recordings_total",
+                    "Tries to fetch a recording, by what became of them.",
+                    &["outcome"]
+                )
+            ),
+            recording_bytes: build!(
+                registry,
+                IntCounter::new("switchroom_recording_bytes_total", "Bytes of recordings that were fetched.")
+            ),
+            recordings_pending: build!(
+                registry,
+                IntGauge::new(
+                    "switchroom_recordings_pending",
+                    "Recordings that wait for a try or are being fetched."
+                )
+            ),
             memory: build!(registry, Gauge::new("process_resident_memory_bytes", "Resident memory.")),
             per_device,
             registry,
@@ -335,10 +360,18 @@ impl Metrics {
         for outcome in crate::om_endpoint::Outcome::ALL {
             self.om_requests.with_label_values(&[outcome.as_str()]);
         }
+        for outcome in ["available", "failed", "missing"] {
+            self.recordings.with_label_values(&[outcome]);
+        }
         self.waiting(&BTreeMap::new());
         for reason in ["head_too_large", "body_too_large", "timeout", "too_many"] {
             self.ingress_refused.with_label_values(&[reason]);
         }
+    }
+
+    /// What became of a try to fetch a recording: `available`, `failed` or `missing`.
+    pub fn recording(&self, outcome: &'static str) {
+        self.recordings.with_label_values(&[outcome]).inc();
     }
 
     /// What became of a request of an OM application.

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("commands.sql"),
     include_str!("desired.sql"),
     include_str!("records.sql"),
+    include_str!("recordings.sql"),
 ];
 
 /// The version whose records are indexed by the program.
