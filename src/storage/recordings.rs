@@ -266,9 +266,11 @@ pub fn due(
     busy: &[DeviceId],
     limit: usize,
 ) -> Result<Vec<Recording>, StorageError> {
-    let mut statement = connection
-        .prepare_cached("SELECT body, device FROM recording WHERE next_at <= ? ORDER BY next_at, place")?;
-    let mut rows = statement.query(params![now.0])?;
+    // Thousands may be due of one device: until its turn has come, only the index is read.
+    let mut places = connection
+        .prepare_cached("SELECT rowid, device FROM recording WHERE next_at <= ? ORDER BY next_at, device")?;
+    let mut of_place = connection.prepare_cached("SELECT body FROM recording WHERE rowid = ?")?;
+    let mut rows = places.query(params![now.0])?;
     let mut taken: Vec<String> = busy.iter().map(ToString::to_string).collect();
     let mut found = Vec::new();
     while found.len() < limit
@@ -276,7 +278,8 @@ pub fn due(
     {
         let device: String = row.get(1)?;
         if !taken.contains(&device) {
-            found.push(from_json(&row.get::<_, String>(0)?)?);
+            let rowid: i64 = row.get(0)?;
+            found.push(from_json(&of_place.query_row(params![rowid], body)?)?);
             taken.push(device);
         }
     }
@@ -382,4 +385,88 @@ pub fn set_reach(connection: &Connection, reach: Option<u64>) -> Result<(), Stor
         None => connection.execute("DELETE FROM meta WHERE key = ?", params![REACH])?,
     };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use switchroom_domain::id::{IdSeed, Minter};
+
+    use super::*;
+
+    fn recording(n: u64, device: &str) -> Recording {
+        let at = Timestamp(1_795_264_245_000 + n as i64);
+        let id = CdrId(Minter::new(IdSeed { at, entropy: n }).mint());
+        let device = DeviceId::new(device).expect("an id");
+        Recording::new(id, device, "a.wav".into(), at)
+    }
+
+    fn database() -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let connection = crate::storage::open(&folder.path().join("x.db")).expect("it opens");
+        (folder, connection)
+    }
+
+    #[test]
+    fn of_each_device_one_is_due_and_of_a_busy_one_none() {
+        let (_folder, connection) = database();
+        for n in 0..30 {
+            announce(&connection, &recording(n, ["a", "b", "c"][n as usize % 3])).expect("it is kept");
+        }
+        let devices = |busy: &[&str], limit| {
+            let busy: Vec<_> = busy.iter().map(|id| DeviceId::new(*id).expect("an id")).collect();
+            let due = due(&connection, Timestamp(i64::MAX), &busy, limit).expect("they are read");
+            due.iter().map(|recording| recording.device.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(devices(&[], 4), ["a", "b", "c"]);
+        assert_eq!(devices(&["a"], 1), ["b"]);
+        assert!(due(&connection, Timestamp(0), &[], 4).expect("it is read").is_empty());
+        let first = Timestamp(1_795_264_245_000);
+        assert_eq!(
+            pending(&connection, first).expect("it is read"),
+            (30, Some(first.plus(switchroom_domain::time::Millis(1))))
+        );
+    }
+
+    #[test]
+    fn what_settled_is_told_once_and_what_was_being_fetched_is_announced_again() {
+        let (_folder, mut connection) = database();
+        let (mut one, mut two) = (recording(1, "a"), recording(2, "b"));
+        for recording in [&one, &two, &one] {
+            announce(&connection, recording).expect("it is kept");
+        }
+        (one.state, one.next_try_at) = (RecordingState::Missing, None);
+        two.state = RecordingState::Fetching;
+        for recording in [&one, &two] {
+            update(&connection, recording).expect("it is kept");
+        }
+        recover(&mut connection).expect("it is kept");
+        let two = get(&connection, two.id).expect("it is read").expect("it is there");
+        assert_eq!((two.state, two.next_try_at), (RecordingState::Announced, Some(two.announced_at)));
+        assert_eq!(untold(&connection, 9).expect("they are read"), [one.clone()]);
+        told(&connection, one.id).expect("it is kept");
+        assert!(untold(&connection, 9).expect("they are read").is_empty());
+    }
+
+    #[test]
+    fn recordings_are_found_newest_first_by_what_is_asked_for() {
+        let (_folder, connection) = database();
+        for n in 0..10 {
+            announce(&connection, &recording(n, ["a", "b"][n as usize % 2])).expect("it is kept");
+        }
+        let times = |query: &Query| {
+            let found = find(&connection, query).expect("they are read");
+            found.iter().map(|recording| recording.announced_at.0 % 100).collect::<Vec<_>>()
+        };
+        let all = Query { limit: 100, ..Query::default() };
+        assert_eq!(times(&all), [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+        let a = DeviceId::new("a").expect("an id");
+        let page = Query { devices: Some(vec![a]), limit: 2, ..Query::default() };
+        assert_eq!(times(&page), [8, 6]);
+        let last = find(&connection, &page).expect("they are read").pop().expect("there are two");
+        assert_eq!(times(&Query { before: Some(last.place()), ..page }), [4, 2]);
+        let base = 1_795_264_245_000;
+        assert_eq!(times(&Query { since: Some(base + 3), until: Some(base + 5), ..all.clone() }), [4, 3]);
+        assert!(times(&Query { state: Some(RecordingState::Missing), ..all.clone() }).is_empty());
+        assert!(times(&Query { devices: Some(Vec::new()), ..all }).is_empty());
+    }
 }

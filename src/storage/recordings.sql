@@ -13,5 +13,5 @@ CREATE INDEX recording_place ON recording (place);
 CREATE INDEX recording_device ON recording (device, place);
 CREATE INDEX recording_call ON recording (call) WHERE call IS NOT NULL;
 CREATE INDEX recording_state ON recording (state, place);
-CREATE INDEX recording_next ON recording (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX recording_next ON recording (next_at, device) WHERE next_at IS NOT NULL;
 CREATE INDEX recording_untold ON recording (place) WHERE told = 0;
