@@ -13,7 +13,7 @@ use futures_util::Stream;
 use serde::Deserialize;
 use switchroom_domain::id::CdrId;
 use switchroom_domain::view::CdrView;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::State;
 use super::auth::{Caller, Role};
@@ -106,7 +106,16 @@ pub(super) async fn list(
 /// What is known of one recording.
 #[utoipa::path(get, path = "/api/v1/recordings/{recording}/meta", tag = "recordings",
     params(("recording" = String, Path, description = "Its id: that of the call record that named it")),
-    responses((status = 200, body = Recording), (status = 404, body = ProblemBody)))]
+    responses((status = 200, body = Recording, example = json!({
+            "id": "01a1fff3-766e-7001-8882-24882a850412", "device": "hotel-1",
+            "call": "01a1fff3-66da-7001-b727-ce4978e6265c",
+            "file": "20171116/18201008888_200_20171116_163550_85_cd.wav", "direction": "inbound",
+            "from": "18201008888", "to": "200", "trunk": "02161208234", "duration": 6.0,
+            "announced_at": "2017-11-16T08:35:56.412Z", "state": "available", "tries": 1, "next_try_at": null,
+            "error": null, "content_type": "audio/wav", "size": 48044,
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "seconds": 6.0,
+            "matches_duration": true, "fetched_at": "2017-11-16T08:36:06.531Z",
+            "stored_as": "2017/11/16/01a1fff3-766e-7001-8882-24882a850412.wav", "parts": []})), (status = 404, body = ProblemBody)))]
 pub(super) async fn meta(
     state: web::Data<State>,
     caller: Caller,
@@ -114,6 +123,12 @@ pub(super) async fn meta(
 ) -> Result<web::Json<Recording>, Problem> {
     one(&state, &caller, &path).await.map(web::Json)
 }
+
+/// Bytes of audio, for the document alone.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only described")]
+struct AudioBytes(Vec<u8>);
 
 /// How the audio is wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -129,8 +144,8 @@ pub(super) struct PlayQuery {
 #[utoipa::path(get, path = "/api/v1/recordings/{recording}", tag = "recordings",
     params(("recording" = String, Path, description = "Its id: that of the call record that named it"), PlayQuery),
     responses(
-        (status = 200, content_type = "audio/wav", body = Vec<u8>, description = "All of it"),
-        (status = 206, content_type = "audio/wav", body = Vec<u8>, description = "The range that was asked for"),
+        (status = 200, content_type = "audio/wav", body = AudioBytes, description = "All of it"),
+        (status = 206, content_type = "audio/wav", body = AudioBytes, description = "The range that was asked for"),
         (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "There are only halves, which `part` gives"),
         (status = 416, body = ProblemBody, description = "It has no such range; `Content-Range` tells its size")))]
