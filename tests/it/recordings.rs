@@ -29,7 +29,7 @@ async fn house(folder: &Path, change: impl FnOnce(&mut Config)) -> House {
         change(config);
     });
     let soon = |config: &mut switchroom_simulator::FleetConfig| {
-        config.talk = Duration::from_secs(2);
+        config.talk = Duration::from_secs(1);
         config.recordings.ready_after = Duration::from_secs(1);
     };
     House::with(service.expect("the service starts"), soon).await
@@ -202,7 +202,7 @@ async fn what_was_cut_off_is_fetched_on_after_a_restart_and_not_from_its_beginni
     // Until the restart nothing is tried a second time.
     let mut house = house(folder.path(), |config| {
         config.recordings.first_after_seconds = 2;
-        config.recordings.retry_after_seconds = vec![3, 1, 1];
+        config.recordings.retry_after_seconds = vec![5, 1, 1];
     })
     .await;
     house.fleet.set_recording_fault("sim-1", RecordingFault::Cut, 2).expect("a device");
