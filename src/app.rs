@@ -42,6 +42,7 @@ use crate::link::{Link, yeastar};
 use crate::metrics::Metrics;
 use crate::om_endpoint::{self, Endpoint};
 use crate::outward::Outward;
+use crate::recordings::Recordings;
 use crate::storage::secrets::SecretKey;
 use crate::storage::{
     Reader, SqliteStore, StorageError, devices as device_store, reader, webhooks as webhook_store,
@@ -72,6 +73,8 @@ pub struct Services {
     pub listeners: Arc<Listeners>,
     /// What may be dialled.
     pub policy: Policy,
+    /// Recordings of calls.
+    pub recordings: Recordings,
     /// The way out to the devices.
     pub link: Arc<dyn DeviceLink>,
     /// The way out to URLs that users set.
@@ -212,6 +215,7 @@ impl App {
         );
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
+            recordings: Recordings::new(&config, &path),
             keys_in_use: Arc::default(),
             leases: std::sync::Mutex::default(),
             yeastars: yeastar::Keepers::new(
@@ -248,6 +252,7 @@ impl App {
         for device in services.registry.all() {
             services.attend_to(&device).await;
         }
+        Recordings::start(&services)?;
         let mut om_address = services.config.om_endpoint.listen;
         if let (Some(endpoint), Some(address)) = (&om_endpoint, &mut om_address) {
             *address = om_endpoint::server::Server::start(Arc::clone(endpoint), *address)
@@ -268,6 +273,10 @@ impl App {
         let command = || self.om_endpoint.as_ref().is_some_and(|endpoint| endpoint.busy() > 0);
         while (listen() || talk() || command()) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let services = Arc::clone(&self.services);
+        if actix_web::web::block(move || services.recordings.join()).await.is_err() {
+            tracing::error!("the recordings did not end");
         }
         self.services.write_down().await;
         self.services.save_proofs().await;
@@ -402,6 +411,11 @@ impl Services {
     fn new_handle(&self, id: DeviceId) -> Arc<DeviceHandle> {
         let arbiter = id.stable_hash() % self.arbiters.len() as u64;
         DeviceHandle::new(id, arbiter as usize)
+    }
+
+    /// The way to a device's cell.
+    pub(crate) fn gate_of(&self, handle: &DeviceHandle) -> &Gate {
+        &self.arbiters[handle.arbiter].gate
     }
 
     async fn supervise(&self, handle: &Arc<DeviceHandle>, loaded: LoadedCell) -> anyhow::Result<()> {

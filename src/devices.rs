@@ -103,6 +103,12 @@ pub struct DeviceSettings {
     /// Where its recordings are fetched, if not at `address`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording_address: Option<String>,
+    /// Who the device lets have its recordings, with `recording_password`; `user` unless given (4.9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording_user: Option<String>,
+    /// Its recordings are fetched, where recordings are on at all.
+    #[serde(default = "yes")]
+    pub fetch_recordings: bool,
     /// Who logs in to a Yeastar, with `web_password`; `api` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_user: Option<String>,
@@ -133,6 +139,10 @@ pub struct DeviceSettings {
     pub proof: Proof,
 }
 
+const fn yes() -> bool {
+    true
+}
+
 fn default_timezone() -> String {
     "UTC".to_owned()
 }
@@ -147,6 +157,8 @@ pub struct DeviceSecrets {
     pub report_password: Option<String>,
     /// Opens its web interface.
     pub web_password: Option<String>,
+    /// Gets its recordings; `user` unless given (4.9).
+    pub recording_password: Option<String>,
 }
 
 impl std::fmt::Debug for DeviceSecrets {
@@ -156,6 +168,7 @@ impl std::fmt::Debug for DeviceSecrets {
             .field("command_password", &set(&self.command_password))
             .field("report_password", &set(&self.report_password))
             .field("web_password", &set(&self.web_password))
+            .field("recording_password", &set(&self.recording_password))
             .finish()
     }
 }
@@ -187,6 +200,8 @@ impl DeviceSettings {
             address: None,
             web_address: None,
             recording_address: None,
+            recording_user: None,
+            fetch_recordings: true,
             api_user: None,
             report_url: None,
             tls: None,
@@ -252,6 +267,11 @@ impl DeviceSettings {
             && (user.is_empty() || user.len() > 200)
         {
             return Err(bad("api_user", "a name of at most 200 bytes"));
+        }
+        if let Some(user) = &self.recording_user
+            && (user.is_empty() || user.len() > 200 || user.contains(|c: char| c == ':' || c.is_control()))
+        {
+            return Err(bad("recording_user", "a name of at most 200 bytes, without ':'"));
         }
         if let Some(Err(problem)) = self.tls.as_ref().map(Tls::digest) {
             return Err(bad("tls", problem));

@@ -29,5 +29,6 @@ pub mod metrics;
 pub mod om_endpoint;
 pub mod outward;
 pub mod random;
+pub mod recordings;
 pub mod storage;
 pub mod webhooks;

@@ -97,6 +97,12 @@ pub struct Metrics {
     webhook_pending: IntGaugeVec,
     /// `switchroom_webhook_lag_seconds{webhook}`: how long ago the oldest of them happened.
     webhook_lag: GaugeVec,
+    /// `switchroom_recordings_total{outcome}`: tries to fetch a recording.
+    recordings: IntCounterVec,
+    /// `switchroom_recording_bytes_total`: bytes of recordings that were fetched.
+    pub recording_bytes: IntCounter,
+    /// `switchroom_recordings_pending`: recordings that wait for a try or are being fetched.
+    pub recordings_pending: IntGauge,
     memory: Gauge,
     per_device: bool,
 }
@@ -329,6 +335,25 @@ impl Metrics {
                     &["webhook"]
                 )
             ),
+            recordings: build!(
+                registry,
+                counter(
+                    "switchroom_recordings_total",
+                    "Tries to fetch a recording, by what became of them.",
+                    &["outcome"]
+                )
+            ),
+            recording_bytes: build!(
+                registry,
+                IntCounter::new("switchroom_recording_bytes_total", "Bytes of recordings that were fetched.")
+            ),
+            recordings_pending: build!(
+                registry,
+                IntGauge::new(
+                    "switchroom_recordings_pending",
+                    "Recordings that wait for a try or are being fetched."
+                )
+            ),
             memory: build!(registry, Gauge::new("process_resident_memory_bytes", "Resident memory.")),
             per_device,
             registry,
@@ -382,10 +407,18 @@ impl Metrics {
         for outcome in ["delivered", "retried", "failed", "disabled", "gap"] {
             self.webhook_deliveries.with_label_values(&[outcome]);
         }
+        for outcome in ["available", "failed", "missing"] {
+            self.recordings.with_label_values(&[outcome]);
+        }
         self.waiting(&BTreeMap::new());
         for reason in ["head_too_large", "body_too_large", "timeout", "too_many"] {
             self.ingress_refused.with_label_values(&[reason]);
         }
+    }
+
+    /// What became of a try to fetch a recording: `available`, `failed` or `missing`.
+    pub fn recording(&self, outcome: &'static str) {
+        self.recordings.with_label_values(&[outcome]).inc();
     }
 
     /// What became of a request of an OM application.

@@ -48,15 +48,22 @@ pub struct Caller {
     devices: Option<Arc<HashSet<String>>>,
     extensions: Option<Arc<HashSet<String>>>,
     hash: [u8; 32],
+    token: Arc<str>,
 }
 
 impl Caller {
-    fn new(role: Role, scope: Scope, hash: [u8; 32]) -> Self {
+    fn new(role: Role, scope: Scope, hash: [u8; 32], token: &str) -> Self {
         let set = |list: Vec<String>| Arc::new(list.into_iter().collect::<HashSet<_>>());
         let devices = (!scope.devices.is_empty()).then(|| set(scope.devices));
         let limited = role == Role::Agent || !scope.extensions.is_empty();
         let extensions = limited.then(|| set(scope.extensions));
-        Self { role, devices, extensions, hash }
+        Self { role, devices, extensions, hash, token: token.into() }
+    }
+
+    /// The id of their token; `admin` for the one of the configuration.
+    #[must_use]
+    pub fn token_id(&self) -> &str {
+        &self.token
     }
 
     /// The hash of their token.
@@ -215,7 +222,7 @@ impl Tokens {
     async fn by_hash(&self, hash: [u8; 32]) -> Result<Option<Caller>, Problem> {
         // Hashes are compared, in constant time: how far a guess is right cannot be measured.
         if self.admin.as_ref().is_some_and(|admin| bool::from(admin.ct_eq(&hash))) {
-            return Ok(Some(Caller::new(Role::Admin, Scope::default(), hash)));
+            return Ok(Some(Caller::new(Role::Admin, Scope::default(), hash, "admin")));
         }
         if let Some((at, caller)) = self.lock().get(&hash)
             && at.elapsed() < BELIEVED
@@ -231,7 +238,7 @@ impl Tokens {
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        let caller = Caller::new(token.role, token.scope, hash);
+        let caller = Caller::new(token.role, token.scope, hash, &token.id);
         known.insert(hash, (Instant::now(), caller.clone()));
         Ok(Some(caller))
     }
@@ -335,9 +342,9 @@ mod tests {
 
     #[test]
     fn an_agent_without_extensions_sees_no_call() {
-        let agent = Caller::new(Role::Agent, Scope::default(), [0; 32]);
+        let agent = Caller::new(Role::Agent, Scope::default(), [0; 32], "test");
         assert!(agent.extensions().is_some_and(HashSet::is_empty));
-        let viewer = Caller::new(Role::Viewer, Scope::default(), [0; 32]);
+        let viewer = Caller::new(Role::Viewer, Scope::default(), [0; 32], "test");
         assert!(viewer.extensions().is_none() && !viewer.is_scoped());
     }
 }

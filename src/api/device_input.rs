@@ -39,6 +39,12 @@ pub(super) struct DeviceFields {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub(super) recording_address: Option<Option<String>>,
+    /// Who the device lets have its recordings, with `recording_password`; `user` unless given.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) recording_user: Option<Option<String>>,
+    /// Whether its recordings are fetched, where recordings are on at all; true unless given.
+    pub(super) fetch_recordings: Option<bool>,
     /// Who logs in to a Yeastar, with `web_password`; `api` unless given.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -83,6 +89,10 @@ pub(super) struct DeviceFields {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>, write_only)]
     pub(super) web_password: Option<Option<String>>,
+    /// Gets its recordings; `user`, as the device itself has it, unless given.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, write_only)]
+    pub(super) recording_password: Option<Option<String>>,
 }
 
 /// The id of a new device.
@@ -119,6 +129,8 @@ impl DeviceFields {
             ("address", self.address.is_some()),
             ("web_address", self.web_address.is_some()),
             ("recording_address", self.recording_address.is_some()),
+            ("recording_user", self.recording_user.is_some()),
+            ("fetch_recordings", self.fetch_recordings.is_some()),
             ("api_user", self.api_user.is_some()),
             ("report_url", self.report_url.is_some()),
             ("tls", self.tls.is_some()),
@@ -131,6 +143,7 @@ impl DeviceFields {
             ("command_password", self.command_password.is_some()),
             ("report_password", self.report_password.is_some()),
             ("web_password", self.web_password.is_some()),
+            ("recording_password", self.recording_password.is_some()),
         ]
         .into_iter()
         .find_map(|(field, is_given)| is_given.then_some(field))
@@ -156,6 +169,8 @@ impl DeviceFields {
         put(&mut settings.address, self.address);
         put(&mut settings.web_address, self.web_address);
         put(&mut settings.recording_address, self.recording_address);
+        put(&mut settings.recording_user, self.recording_user);
+        put(&mut settings.fetch_recordings, self.fetch_recordings);
         put(&mut settings.api_user, self.api_user);
         put(&mut settings.report_url, self.report_url);
         put(&mut settings.tls, self.tls);
@@ -168,6 +183,7 @@ impl DeviceFields {
         put(&mut secrets.command_password, self.command_password);
         put(&mut secrets.report_password, self.report_password);
         put(&mut secrets.web_password, self.web_password);
+        put(&mut secrets.recording_password, self.recording_password);
         Ok((settings, secrets))
     }
 }

@@ -57,6 +57,10 @@ pub(super) struct DeviceView {
     web_address: Option<String>,
     /// Where its recordings are, if not at `address`.
     recording_address: Option<String>,
+    /// Who the device lets have its recordings; null: `user`.
+    recording_user: Option<String>,
+    /// Whether its recordings are fetched, where recordings are on at all.
+    fetch_recordings: bool,
     /// Who logs in to a Yeastar; `api` unless given.
     api_user: Option<String>,
     /// Where a Yeastar is told to report to. Null for whom its path is a secret.
@@ -115,6 +119,8 @@ impl DeviceView {
             address: settings.address,
             web_address: settings.web_address,
             recording_address: settings.recording_address,
+            recording_user: settings.recording_user,
+            fetch_recordings: settings.fetch_recordings,
             api_user: settings.api_user,
             report_url: settings.report_url.filter(|_| !secret),
             tls: settings.tls,

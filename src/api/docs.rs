@@ -12,7 +12,7 @@ use super::error::{Problem, ProblemBody};
 use super::input::Params;
 use super::{
     State, adoption, call_actions, calls, commands, configure, devices, entities, events, observe,
-    quarantine, records, statistics, stream, timeline, tokens, webhooks, websocket,
+    quarantine, recordings, records, statistics, stream, timeline, tokens, webhooks, websocket,
 };
 
 /// The whole API.
@@ -27,7 +27,8 @@ use super::{
         devices::list, devices::create, devices::one, devices::change, devices::remove, adoption::adopt,
         entities::extensions, entities::extension, entities::trunks, entities::trunk, entities::groups,
         entities::group, calls::of_device, calls::list, calls::one, records::cdrs, records::cdrs_csv, records::cdr,
-        records::conversations, records::conversation, statistics::statistics, timeline::timeline, timeline::reports, events::past,
+        records::conversations, records::conversation,
+        recordings::list, recordings::play, recordings::meta, recordings::fetch, statistics::statistics, timeline::timeline, timeline::reports, events::past,
         call_actions::dial, call_actions::hang_up, call_actions::act,
         commands::post, commands::of_device, commands::one, configure::change_extension, configure::put_group,
         configure::desired, configure::menus, configure::menu, configure::put_menu, configure::remove_menu, configure::voice_files,
@@ -47,6 +48,7 @@ use super::{
         (name = "commands", description = "What devices are told to do, and what became of it"),
         (name = "configuration", description = "Extensions, ring groups, menus, voice files, parameters"),
         (name = "records", description = "Call records"),
+        (name = "recordings", description = "Recordings of calls"),
         (name = "events", description = "What changed: past, as a stream, over WebSocket"),
         (name = "webhooks", description = "Events delivered to URLs"),
         (name = "tokens", description = "Who may use the API"),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
@@ -86,6 +86,8 @@ problem_kinds! {
     CursorExpired = GONE, "cursor-expired", "The events after this cursor are no longer kept";
     /// The body is larger than the limit.
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "The body is too large";
+    /// A recording has no such range.
+    NoSuchRange = RANGE_NOT_SATISFIABLE, "no-such-range", "There is no such range of it";
     /// A field has a value that cannot be.
     Invalid = UNPROCESSABLE_ENTITY, "invalid", "A field has a value that cannot be";
     /// The number may not be dialled.
@@ -116,6 +118,8 @@ pub struct Problem {
     field: Option<String>,
     retry_after: Option<u32>,
     allow: Option<&'static str>,
+    /// How much there is, for who asked for more.
+    size: Option<u64>,
 }
 
 /// A problem as it is written.
@@ -143,7 +147,7 @@ impl Problem {
     /// A problem of this kind.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None, retry_after: None, allow: None }
+        Self { kind, detail: detail.into(), field: None, retry_after: None, allow: None, size: None }
     }
 
     /// Names the field or parameter that is wrong.
@@ -165,6 +169,12 @@ impl Problem {
     pub fn method_not_allowed(method: &Method, allow: &'static str) -> Self {
         let detail = format!("{method} is not allowed here; allowed: {allow}");
         Self { allow: Some(allow), ..Self::new(Kind::MethodNotAllowed, detail) }
+    }
+
+    /// It has so many bytes, and none of the range that was asked for.
+    #[must_use]
+    pub fn no_such_range(size: u64) -> Self {
+        Self { size: Some(size), ..Self::new(Kind::NoSuchRange, format!("it has {size} bytes")) }
     }
 
     /// No such device, or not for this token.
@@ -213,6 +223,9 @@ impl Problem {
         }
         if let Some(allow) = self.allow {
             response.insert_header((ALLOW, allow));
+        }
+        if let Some(size) = self.size {
+            response.insert_header((CONTENT_RANGE, format!("bytes */{size}")));
         }
         let challenge = match self.kind {
             Kind::Unauthorized => Some("Bearer realm=\"switchroom\""),

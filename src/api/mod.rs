@@ -27,6 +27,7 @@ mod input;
 mod middleware;
 mod observe;
 mod quarantine;
+mod recordings;
 mod records;
 mod statistics;
 mod stream;
@@ -215,6 +216,10 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/cdrs/{cdr}", "GET", get => records::cdr);
     route!("/api/v1/conversations", "GET", get => records::conversations);
     route!("/api/v1/conversations/{call}", "GET", get => records::conversation);
+    route!("/api/v1/recordings", "GET", get => recordings::list);
+    route!("/api/v1/recordings/{recording}", "GET, HEAD", get => recordings::play, head => recordings::play);
+    route!("/api/v1/recordings/{recording}/meta", "GET", get => recordings::meta);
+    route!("/api/v1/recordings/{recording}/fetch", "POST", post => recordings::fetch);
     route!("/api/v1/statistics", "GET", get => statistics::statistics);
     route!("/api/v1/events", "GET", get => events::past);
     route!("/api/v1/events/stream", "GET", get => stream::stream);

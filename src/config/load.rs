@@ -128,6 +128,7 @@ fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
         resolve(&mut device.secrets.command_password)?;
         resolve(&mut device.secrets.report_password)?;
         resolve(&mut device.secrets.web_password)?;
+        resolve(&mut device.secrets.recording_password)?;
     }
     Ok(())
 }
@@ -167,6 +168,16 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if commands.capacity == 0 || commands.capacity > 768 {
         return wrong("commands.capacity is 1 to 768");
+    }
+    let recordings = &config.recordings;
+    if recordings.at_once == 0 || recordings.at_once > 256 {
+        return wrong("recordings.at_once is 1 to 256");
+    }
+    if recordings.max_bytes < 1024 || recordings.timeout_seconds == 0 {
+        return wrong("recordings: max_bytes is at least 1024, and timeout_seconds at least 1");
+    }
+    if recordings.retry_after_seconds.len() > 20 {
+        return wrong("recordings.retry_after_seconds has at most 20 waits");
     }
     config.om_endpoint.check().map_err(ConfigError::Value)?;
     config.webhooks.check().map_err(ConfigError::Value)?;
@@ -215,6 +226,7 @@ pub fn masked(config: &Config) -> String {
         mask(&mut device.secrets.command_password);
         mask(&mut device.secrets.report_password);
         mask(&mut device.secrets.web_password);
+        mask(&mut device.secrets.recording_password);
     }
     toml::to_string_pretty(&config).unwrap_or_else(|error| format!("# cannot be printed: {error}"))
 }

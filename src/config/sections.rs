@@ -31,6 +31,8 @@ pub struct Config {
     pub outward: OutwardConfig,
     /// Deliveries to webhooks.
     pub webhooks: WebhooksConfig,
+    /// Recordings of calls.
+    pub recordings: RecordingsConfig,
     /// Prometheus metrics.
     pub metrics: MetricsConfig,
     /// Devices that stand in the file.
@@ -191,6 +193,40 @@ impl CommandsConfig {
     }
 }
 
+/// Recordings of calls.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordingsConfig {
+    /// Fetch them from the devices.
+    pub enabled: bool,
+    /// The folder they are kept in; by default `recordings` beside the database.
+    pub path: Option<PathBuf>,
+    /// Seconds from a record to the first try: a device needs about ten to make the file (4.9).
+    pub first_after_seconds: u32,
+    /// Seconds to wait after each try that failed; after the last the recording is given up.
+    pub retry_after_seconds: Vec<u32>,
+    /// How many are fetched at once, of each device one.
+    pub at_once: usize,
+    /// How large a recording may be, in bytes.
+    pub max_bytes: u64,
+    /// Seconds for one try.
+    pub timeout_seconds: u32,
+}
+
+impl Default for RecordingsConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            path: None,
+            first_after_seconds: 10,
+            retry_after_seconds: vec![10, 30, 120, 600, 3600],
+            at_once: 4,
+            max_bytes: 256 * 1024 * 1024,
+            timeout_seconds: 600,
+        }
+    }
+}
+
 /// Prometheus metrics.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -225,7 +261,7 @@ impl TryFrom<toml::Table> for DeviceConfig {
     /// Takes the secrets out of the table, so that what remains are settings and an unknown key is an error.
     fn try_from(mut table: toml::Table) -> Result<Self, Self::Error> {
         let mut secrets = toml::Table::new();
-        for key in ["command_password", "report_password", "web_password"] {
+        for key in ["command_password", "report_password", "web_password", "recording_password"] {
             secrets.extend(table.remove_entry(key));
         }
         Ok(Self { settings: table.try_into()?, secrets: secrets.try_into()? })

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::tls::{self, Tls};
 
 /// How far an answer's head may go.
-const HEAD_BYTES: usize = 16 * 1024;
+pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 
 /// Limits of one exchange.
 #[derive(Debug, Clone, Copy)]
@@ -204,7 +204,7 @@ async fn talk(
 }
 
 /// Where the body begins: after a blank line, with or without carriage returns. Without a status line all is body.
-fn head_end(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
     if !bytes.starts_with(b"HTTP/") {
         return bytes.first().is_some_and(|first| *first == b'<').then_some(0);
     }
@@ -220,15 +220,26 @@ fn head_end(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-fn content_length(head: &[u8]) -> Option<usize> {
+/// The status of an answer.
+pub(crate) fn status(head: &[u8]) -> Option<u16> {
+    let code = head.split(|byte| *byte == b' ').nth(1)?.get(..3)?;
+    std::str::from_utf8(code).ok()?.parse().ok()
+}
+
+/// A field of an answer's head.
+pub(crate) fn header<'a>(head: &'a [u8], field: &str) -> Option<&'a str> {
     head.split(|byte| *byte == b'\n').find_map(|line| {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = line.split_at(colon);
-        if !name.trim_ascii().eq_ignore_ascii_case(b"content-length") {
+        if !name.trim_ascii().eq_ignore_ascii_case(field.as_bytes()) {
             return None;
         }
-        std::str::from_utf8(&value[1..]).ok()?.trim().parse().ok()
+        Some(std::str::from_utf8(&value[1..]).ok()?.trim())
     })
+}
+
+fn content_length(head: &[u8]) -> Option<usize> {
+    header(head, "content-length")?.parse().ok()
 }
 
 /// Is all there that the head promises? Without a promise only the end of the connection tells.
@@ -245,11 +256,7 @@ fn body_of(received: Received) -> Result<Vec<u8>, LinkError> {
         let what = if ended.is_empty() { "its answer is no HTTP".to_owned() } else { ended };
         return Err(LinkError::Lost(what));
     };
-    let status = bytes[..end].split(|byte| *byte == b' ').nth(1).and_then(|code| {
-        let code = code.get(..3)?;
-        std::str::from_utf8(code).ok()?.parse::<u16>().ok()
-    });
-    match status {
+    match status(&bytes[..end]) {
         _ if end == 0 => {}
         None | Some(200..=299) => {}
         Some(code @ (401 | 403)) => {

@@ -65,7 +65,7 @@ pub fn install_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-pub(super) async fn connect(
+pub(crate) async fn connect(
     stream: TcpStream,
     host: &str,
     tls: Option<&Tls>,

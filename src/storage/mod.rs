@@ -12,6 +12,7 @@ pub mod desired;
 pub mod devices;
 pub mod hub;
 pub mod reader;
+pub mod recordings;
 pub mod records;
 pub mod secrets;
 pub mod sqlite;

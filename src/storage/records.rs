@@ -165,15 +165,13 @@ pub struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// Places are unique; what is of the same millisecond stands in the order of its ids' randomness.
+    /// Places are unique; what is of the same millisecond stands in the order in which it is written.
     fn place(&self, connection: &Connection, table: &str) -> Result<i64, rusqlite::Error> {
-        let bits = u32::from_be_bytes([0, self.id[13], self.id[14], self.id[15]]) & ((1 << BITS) - 1);
-        let mut place = (self.at << BITS) | i64::from(bits);
-        let mut taken = connection.prepare_cached(&format!("SELECT 1 FROM {table} WHERE place = ?"))?;
-        while taken.exists(params![place])? {
-            place += 1;
-        }
-        Ok(place)
+        let sql = format!("SELECT max(place) FROM {table} WHERE place >= ? AND place < ?");
+        let (first, beyond) = (self.at << BITS, (self.at + 1) << BITS);
+        let last: Option<i64> =
+            connection.prepare_cached(&sql)?.query_row(params![first, beyond], |row| row.get(0))?;
+        Ok(last.map_or(first, |last| last + 1))
     }
 }
 

@@ -1,6 +1,6 @@
 -- Version 4: conversations, and records that are found by whatever they are asked for.
 --
--- The place of a record is its time (milliseconds × 2^20 and some bits of its id): whatever is found is in order of time,
+-- The place of a record is its time (milliseconds × 2^20, and a count within each): whatever is found is in order of time,
 -- each index included, and a time range is a range of places.
 CREATE TABLE cdr_new (
     place INTEGER PRIMARY KEY,

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("desired.sql"),
     include_str!("records.sql"),
     include_str!("webhooks.sql"),
+    include_str!("recordings.sql"),
 ];
 
 /// The version whose records are indexed by the program.

@@ -344,6 +344,10 @@ impl CellState {
                 self.command_settled(*settled);
                 Vec::new()
             }
+            Work::Fact(Fact::RecordingSettled(settled)) => {
+                self.recording_settled(*settled);
+                Vec::new()
+            }
             Work::Fact(Fact::Unrecognized { name } | Fact::Noted { name }) => {
                 let data = EventData { reason: Some(name), ..EventData::default() };
                 self.emit(EventKind::ReportUnrecognized, "device".into(), data);

@@ -52,6 +52,8 @@ pub enum Fact {
     CommandSent(Box<CommandSent>),
     /// A command settled.
     CommandSettled(Box<CommandSettled>),
+    /// A recording was fetched, or given up.
+    RecordingSettled(Box<RecordingSettled>),
     /// A report that is known and says nothing about telephony (an SMS receipt, say); passed on by name.
     Noted {
         /// The name it gave itself.
@@ -123,6 +125,29 @@ pub struct CommandSent {
     /// It ends the call.
     #[serde(default)]
     pub ends_call: bool,
+}
+
+/// What became of a recording that a record named.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordingSettled {
+    /// The record that named it, whose id is the recording's.
+    pub recording: crate::id::CdrId,
+    /// Its name on the device.
+    pub file: Text,
+    /// The record's call, if it is known.
+    pub call: Option<CallId>,
+    /// Which way the call went.
+    pub direction: Option<crate::view::Direction>,
+    /// Calling number.
+    pub from: Option<Text>,
+    /// Called number.
+    pub to: Option<Text>,
+    /// Trunk number.
+    pub trunk: Option<Text>,
+    /// It is here and can be played; otherwise it could not be fetched.
+    pub available: bool,
+    /// Why it is missing.
+    pub reason: Option<Text>,
 }
 
 /// What became of a command.

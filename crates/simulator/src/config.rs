@@ -221,6 +221,30 @@ impl FromStr for Mix {
     }
 }
 
+/// How an OM gives out its recordings (4.9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingConfig {
+    /// The folder in which they are asked for: `mcc/Recorder`, or `usb/builtin/Recorder` as on an OM50.
+    pub folder: String,
+    /// Who may have them.
+    pub user: String,
+    /// Their password.
+    pub password: String,
+    /// How long after a call its file is there.
+    pub ready_after: Duration,
+}
+
+impl Default for RecordingConfig {
+    fn default() -> Self {
+        Self {
+            folder: "mcc/Recorder".to_owned(),
+            user: "user".to_owned(),
+            password: "user".to_owned(),
+            ready_after: Duration::from_secs(5),
+        }
+    }
+}
+
 /// A whole fleet. `FleetConfig::default()` is what `switchroom sim` does without options.
 #[derive(Debug, Clone)]
 pub struct FleetConfig {
@@ -297,6 +321,8 @@ pub struct FleetConfig {
     pub web_password: String,
     /// The software's version, which decides what it knows.
     pub firmware: String,
+    /// How its recordings are given out, at `listen`.
+    pub recordings: RecordingConfig,
 }
 
 impl Default for FleetConfig {
@@ -337,6 +363,7 @@ impl Default for FleetConfig {
             allowed_ips: Vec::new(),
             web_password: "admin".to_owned(),
             firmware: "Rev 2.1.5.124".to_owned(),
+            recordings: RecordingConfig::default(),
         }
     }
 }

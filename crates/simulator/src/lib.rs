@@ -44,11 +44,11 @@ mod fleet;
 mod om;
 mod script;
 
-pub use config::{Close, Connection, Dialect, Faults, FleetConfig, Method, Mix};
+pub use config::{Close, Connection, Dialect, Faults, FleetConfig, Method, Mix, RecordingConfig};
 pub use dialect::{Content, Report};
 pub use engine::{
     AcceptTruth, CallTruth, DeviceTruth, Direction, Emission, EndedCall, Engine, LegTruth, MenuTruth, Truth,
     Watching,
 };
-pub use fleet::{CommandFault, DeviceAction, DeviceFault, Fleet};
+pub use fleet::{CommandFault, DeviceAction, DeviceFault, Fleet, RecordingFault};
 pub use script::{Requests, script};

@@ -3,7 +3,7 @@
 use switchroom_domain::Text;
 use switchroom_domain::conversation::Outcome;
 use switchroom_domain::event::{EventData, EventKind};
-use switchroom_domain::fact::{CdrFact, CdrSide};
+use switchroom_domain::fact::{CdrFact, CdrSide, RecordingSettled};
 use switchroom_domain::id::{CallId, CdrId};
 use switchroom_domain::time::{Millis, Timestamp};
 use switchroom_domain::view::{CdrView, Direction, LegKind};
@@ -87,6 +87,25 @@ impl CellState {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// A recording that a record named was fetched, or given up.
+    pub(super) fn recording_settled(&mut self, settled: RecordingSettled) {
+        let kind =
+            if settled.available { EventKind::RecordingAvailable } else { EventKind::RecordingMissing };
+        let subject = compact_str::format_compact!("recordings/{}", settled.recording);
+        let data = EventData {
+            cdr: Some(settled.recording),
+            call: settled.call,
+            direction: settled.direction,
+            from: settled.from,
+            to: settled.to,
+            trunk: settled.trunk,
+            recording: Some(settled.file),
+            reason: settled.reason,
+            ..EventData::default()
+        };
+        self.emit(kind, subject, data);
     }
 
     /// A record comes when a part of the call is over. If the report of that end does not come, the record is

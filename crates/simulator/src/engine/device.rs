@@ -11,6 +11,7 @@ use super::clock::{Clock, Wake};
 use super::ended::EndedCall;
 use super::happening::Happening;
 use super::making::{extensions, groups, habits, trunks};
+use super::recordings::Recorded;
 use super::wire::{Channel, IdPool, Wire};
 use crate::config::{Connection, Dialect, FleetConfig};
 use crate::dialect::{Frame, Voice};
@@ -176,6 +177,8 @@ pub(crate) struct Device {
     pub(crate) calls: BTreeMap<u64, Call>,
     /// Calls that are over, until somebody takes them.
     pub(crate) ended: VecDeque<EndedCall>,
+    /// Files of recordings, the oldest first.
+    pub(crate) recordings: VecDeque<Recorded>,
     pub(crate) ids: IdPool,
     pub(crate) next_call: u64,
     pub(crate) callid: u32,
@@ -211,6 +214,7 @@ impl Device {
             groups,
             calls: BTreeMap::new(),
             ended: VecDeque::new(),
+            recordings: VecDeque::new(),
             ids: IdPool::new(config.wire_ids),
             next_call: 0,
             callid: first_callid,

@@ -21,6 +21,7 @@ mod phones;
 mod placing;
 mod progress;
 mod queue;
+mod recordings;
 mod records;
 mod ringing;
 mod standing;
@@ -159,6 +160,11 @@ impl Engine {
     /// Asks or sets system parameters of a device.
     pub(crate) fn web(&mut self, device: usize, query: &str) -> Option<String> {
         Some(self.devices.get_mut(device).filter(|device| device.up)?.web(&mut self.clock, query))
+    }
+
+    /// How long the recording of this name plays, in milliseconds, if its file is there `ready_after` its call.
+    pub(crate) fn recording(&self, device: usize, name: &str, ready_after: u64) -> Option<u64> {
+        self.devices.get(device)?.recorded(name, self.clock.now, ready_after)
     }
 
     /// Whether a device is set to POST its reports.

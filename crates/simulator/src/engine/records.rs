@@ -46,10 +46,13 @@ impl Device {
         self.write_numbered(clock, call, draft, number);
     }
 
-    fn write_numbered(&self, clock: &mut Clock, call: &Call, draft: Draft<'_>, number: u64) {
+    fn write_numbered(&mut self, clock: &mut Clock, call: &Call, draft: Draft<'_>, number: u64) {
         let recording = draft.recording.zip(draft.since).and_then(|((caller, callee, ending), at)| {
             self.recording(clock, caller, callee, at, draft.callid, ending)
         });
+        if let (Some(name), Some(since)) = (&recording, draft.since) {
+            self.keep_recording(name.clone(), since, clock.now);
+        }
         let record = LegRecord {
             id: format!("{number}{}-0", clock.local(clock.now).compact()),
             callid: draft.callid,
@@ -111,7 +114,14 @@ impl Device {
         }
     }
 
-    fn record_attendant(&self, clock: &mut Clock, call: &Call, visitor: &Wire, to: &Arc<str>, number: u64) {
+    fn record_attendant(
+        &mut self,
+        clock: &mut Clock,
+        call: &Call,
+        visitor: &Wire,
+        to: &Arc<str>,
+        number: u64,
+    ) {
         let draft = Draft {
             kind: "OU",
             route: "OP",

@@ -13,6 +13,7 @@ use tracing::debug;
 
 use super::DeviceAction;
 use super::faults::DeviceFault;
+use super::recordings::RecordingFault;
 use super::shared::Shared;
 use crate::config::Faults;
 use crate::engine::Watching;
@@ -170,6 +171,7 @@ fn respond(shared: &Shared, request: &Request) -> (u16, Value) {
         }
         ("POST", ["devices", device, "calls"]) => place_call(shared, device, &request.body),
         ("POST", ["devices", device, "fault"]) => set_device_fault(shared, device, &request.body),
+        ("POST", ["devices", device, "recordings"]) => set_recording_fault(shared, device, &request.body),
         ("POST", ["devices", device, "watching"]) => set_watching(shared, device, &request.body),
         ("POST", ["devices", device, action]) => act(shared, device, action),
         (_, ["truth" | "healthz" | "faults" | "pause" | "resume"] | ["devices", _, _]) => (
@@ -179,7 +181,7 @@ fn respond(shared: &Shared, request: &Request) -> (u16, Value) {
         _ => (
             404,
             json!({ "error": "no such path: use GET /truth, GET /healthz, POST /pause, /resume, /faults, \
-                              /devices/{device}/{reboot|hang|resume|unplug|plug|calls|fault|watching}" }),
+                              /devices/{device}/{reboot|hang|resume|unplug|plug|calls|fault|recordings|watching}" }),
         ),
     }
 }
@@ -226,6 +228,27 @@ fn set_device_fault(shared: &Shared, device: &str, body: &[u8]) -> (u16, Value) 
     };
     match shared.set_device_fault(device, fault) {
         Ok(()) => (200, json!(fault)),
+        Err(error) => (404, json!({ "error": error.to_string() })),
+    }
+}
+
+/// `{"fault": "cut", "count": 1}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Downloads {
+    fault: RecordingFault,
+    #[serde(default)]
+    count: u64,
+}
+
+fn set_recording_fault(shared: &Shared, device: &str, body: &[u8]) -> (u16, Value) {
+    let Ok(Downloads { fault, count }) = serde_json::from_slice(body) else {
+        return refused(
+            "send {\"fault\": \"cut\", \"count\": 1}; downloads go wrong as missing, cut or none",
+        );
+    };
+    match shared.set_recording_fault(device, fault, count) {
+        Ok(()) => (200, json!({ "fault": fault, "count": count })),
         Err(error) => (404, json!({ "error": error.to_string() })),
     }
 }

@@ -20,7 +20,19 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
+    /// All of the head, first line included.
+    head: String,
     pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// A field of the head.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
 }
 
 /// What came of reading.
@@ -53,8 +65,7 @@ async fn read_request(stream: &mut TcpStream, least: usize) -> Read {
     };
     let mut body = bytes.split_off(end);
     let head = String::from_utf8_lossy(&bytes);
-    let mut lines = head.trim_start().lines();
-    let mut words = lines.next().unwrap_or_default().split_ascii_whitespace();
+    let mut words = head.trim_start().lines().next().unwrap_or_default().split_ascii_whitespace();
     let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next()) else {
         return Read::Bad;
     };
@@ -66,13 +77,11 @@ async fn read_request(stream: &mut TcpStream, least: usize) -> Read {
         method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
+        head: head.trim_start().to_owned(),
         body: Vec::new(),
     };
     if method == "POST" {
-        let length = lines.find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.trim().eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<i64>().ok())
-        });
+        let length = request.field("content-length").map(|value| value.parse::<i64>().ok());
         let length = length.flatten().and_then(|length| usize::try_from(length).ok());
         let Some(length) = length.filter(|length| (least..=BODY_LIMIT).contains(length)) else {
             return Read::Bad;
@@ -114,21 +123,29 @@ fn head_end(bytes: &[u8]) -> Option<usize> {
 
 /// The whole answer: the header block that the vendor's document prints, and the body.
 pub(crate) fn answer(status: u16, body: &str, unix_ms: u64) -> Vec<u8> {
+    file(status, "", body.as_bytes(), unix_ms)
+}
+
+/// An answer with more in its head (whole lines), and a body of any bytes.
+pub(crate) fn file(status: u16, more: &str, body: &[u8], unix_ms: u64) -> Vec<u8> {
     let reason = match status {
         200 => "OK",
+        206 => "Partial Content",
         400 => "Bad Request",
+        401 => "Unauthorized",
         404 => "Not Found",
+        416 => "Requested Range Not Satisfiable",
         _ => "Not Implemented",
     };
     let length = body.len();
     let date = date(unix_ms);
-    format!(
+    let head = format!(
         "HTTP/1.0 {status} {reason}\r\nDate: {date}\r\nServer: \r\nX-Frame-Options:DENY\r\n\
          Cache-Control:no-cache\r\nPragma:no-cache\r\nExpires:-1\r\n\
          Access-Control-Allow-Headers: accept, Content-Type\r\nAccess-Control-Allow-Origin: (null)\r\n\
-         Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+         {more}Connection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// `Wed, 22 Feb 2017 08:04:44 GMT`

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::boa::{self, Read};
 use super::faults::CommandFault;
 use super::login;
+use super::recordings;
 use super::shared::Shared;
 use crate::config::{Dialect, FleetConfig};
 use crate::om;
@@ -123,6 +124,10 @@ async fn converse(mut stream: TcpStream, peer: IpAddr, shared: &Shared, index: u
             }
             return None;
         }
+        ("GET", _) if recordings::name(&shared.recordings, &request.path).is_some() => {
+            give_recording(stream, shared, index, &request).await;
+            return None;
+        }
         ("POST" | "GET" | "HEAD", _) => {
             boa::send(stream, &boa::answer(404, "", unix_ms())).await;
             return None;
@@ -160,6 +165,23 @@ async fn converse(mut stream: TcpStream, peer: IpAddr, shared: &Shared, index: u
         _ => boa::send(stream, &answer).await,
     }
     None
+}
+
+/// A recording, to who may have it.
+async fn give_recording(stream: TcpStream, shared: &Shared, index: usize, request: &boa::Request) {
+    if !recordings::may(&shared.recordings, request) {
+        let asks = "WWW-Authenticate: Basic realm=\"Recorder\"\r\n";
+        boa::send(stream, &boa::file(401, asks, b"", unix_ms())).await;
+        return;
+    }
+    let name = recordings::name(&shared.recordings, &request.path).unwrap_or_default();
+    let (Some(plays), fault) = shared.recording(index, &name) else {
+        boa::send(stream, &boa::answer(404, "", unix_ms())).await;
+        return;
+    };
+    let (answer, sent) = recordings::answer(plays, request, fault, unix_ms());
+    // Cut off, it still ends in order: a reset might take back what was sent.
+    boa::send(stream, answer.get(..sent).unwrap_or_default()).await;
 }
 
 fn unix_ms() -> u64 {

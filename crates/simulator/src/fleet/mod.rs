@@ -10,6 +10,7 @@ mod kept;
 mod ledger;
 mod line;
 mod login;
+mod recordings;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use crate::config::{Faults, FleetConfig};
 use crate::engine::{Truth, Watching};
 pub use faults::{CommandFault, DeviceFault};
 use http::Target;
+pub use recordings::RecordingFault;
 use shared::Shared;
 
 /// The longest sleep between two looks at the engine: what is asked for from outside waits no
@@ -140,6 +142,16 @@ impl Fleet {
     /// Makes a device's command endpoint go wrong, or well again.
     pub fn set_device_fault(&self, device: &str, fault: DeviceFault) -> anyhow::Result<()> {
         self.shared.set_device_fault(device, fault)
+    }
+
+    /// Makes the next downloads of recordings from a device go wrong: `count` of them, 0 for all from now on.
+    pub fn set_recording_fault(&self, device: &str, fault: RecordingFault, count: u64) -> anyhow::Result<()> {
+        self.shared.set_recording_fault(device, fault, count)
+    }
+
+    /// How many recordings a device was asked for, each download counted.
+    pub fn downloads(&self, device: &str) -> anyhow::Result<u64> {
+        self.shared.downloads(device)
     }
 
     /// Sets `FT_API_1` of all trunks of a device: 0x00, 0x07, 0x17, 0x27 or 0x37.

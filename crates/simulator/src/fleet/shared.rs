@@ -11,7 +11,8 @@ use super::faults::{CommandFault, DeviceFault};
 use super::ledger::{Ledger, Parcel};
 use super::line::{Outgoing, QUEUE};
 use super::login::{self, Login};
-use crate::config::{Dialect, Faults, FleetConfig};
+use super::recordings::RecordingFault;
+use crate::config::{Dialect, Faults, FleetConfig, RecordingConfig};
 use crate::dice::Dice;
 use crate::engine::{Emission, Engine, Truth, Watching};
 use crate::om::Request;
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     ledgers: Vec<Arc<Ledger>>,
     takes_logins: bool,
+    pub(crate) recordings: RecordingConfig,
 }
 
 /// The engine, and everything that decides what becomes of its reports. One lock: a report is out
@@ -44,6 +46,9 @@ struct Exit {
     plugged: bool,
     hung: bool,
     fault: DeviceFault,
+    /// How downloads go wrong, and how many still do; 0: all.
+    recording_fault: (RecordingFault, u64),
+    downloads: u64,
     /// A Yeastar's.
     login: Option<Login>,
     /// Turned whenever the device begins or ceases to answer.
@@ -68,6 +73,8 @@ impl Shared {
                     plugged: true,
                     hung: false,
                     fault: DeviceFault::default(),
+                    recording_fault: Default::default(),
+                    downloads: 0,
                     login: takes_logins
                         .then(|| Login::new(engine.name(index).unwrap_or_default(), &config.web_password)),
                     turns: watch::channel(()).0,
@@ -84,7 +91,8 @@ impl Shared {
             dice: Dice::fork(config.seed, u64::MAX),
             exits,
         };
-        Ok((Self { state: Mutex::new(state), ledgers, takes_logins }, queues))
+        let recordings = config.recordings.clone();
+        Ok((Self { state: Mutex::new(state), ledgers, takes_logins, recordings }, queues))
     }
 
     /// The state is changed in whole steps only, so it is sound even if another thread panicked.
@@ -212,6 +220,44 @@ impl Shared {
         let index = state.index(device)?;
         state.exits.get_mut(index).context("there is no such device")?.fault = fault;
         Ok(())
+    }
+
+    /// How downloads from a device go wrong from now on.
+    pub(crate) fn set_recording_fault(
+        &self,
+        device: &str,
+        fault: RecordingFault,
+        count: u64,
+    ) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        let index = state.index(device)?;
+        state.exits.get_mut(index).context("there is no such device")?.recording_fault = (fault, count);
+        Ok(())
+    }
+
+    pub(crate) fn downloads(&self, device: &str) -> anyhow::Result<u64> {
+        let state = self.lock();
+        let exit = state.exits.get(state.index(device)?);
+        exit.map(|exit| exit.downloads).context("there is no such device")
+    }
+
+    /// How long a recording plays, in milliseconds, if it is there by now; and how its download goes wrong.
+    pub(crate) fn recording(&self, index: usize, name: &str) -> (Option<u64>, RecordingFault) {
+        let mut state = self.lock();
+        state.catch_up();
+        let ready_after = u64::try_from(self.recordings.ready_after.as_millis()).unwrap_or(u64::MAX);
+        let plays = state.engine.recording(index, name, ready_after);
+        let Some(exit) = state.exits.get_mut(index) else { return (None, RecordingFault::None) };
+        let (fault, left) = exit.recording_fault;
+        // What is not there goes wrong by itself.
+        if plays.is_some() {
+            exit.downloads += 1;
+            if left == 1 {
+                exit.recording_fault = (RecordingFault::None, 0);
+            }
+            exit.recording_fault.1 = left.saturating_sub(1);
+        }
+        (plays.filter(|_| fault != RecordingFault::Missing), fault)
     }
 
     pub(crate) fn set_trunk_api(&self, device: &str, api: u8) -> anyhow::Result<()> {

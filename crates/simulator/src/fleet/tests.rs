@@ -355,6 +355,12 @@ async fn the_admin_port_tells_the_truth_and_takes_faults() {
         assert_eq!(ask(admin, "POST /devices/sim-1/watching", wrong).await.0, 400);
     }
 
+    let cut = "{\"fault\": \"cut\", \"count\": 1}";
+    let (status, set) = ask(admin, "POST /devices/sim-1/recordings", cut).await;
+    assert_eq!((status, &set["fault"]), (200, &"cut".into()));
+    assert_eq!(ask(admin, "POST /devices/sim-9/recordings", cut).await.0, 404);
+    assert_eq!(ask(admin, "POST /devices/sim-1/recordings", "{\"fault\": \"cat\"}").await.0, 400);
+
     assert_eq!(ask(admin, "POST /devices/sim-2/unplug", "").await.0, 200);
     let before = fleet.truth().devices["sim-2"].clone();
     tokio::time::sleep(Duration::from_millis(600)).await;
