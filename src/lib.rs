@@ -28,6 +28,7 @@ pub mod link;
 pub mod metrics;
 pub mod om_endpoint;
 pub mod outward;
+pub mod privacy;
 pub mod random;
 pub mod recordings;
 pub mod storage;
