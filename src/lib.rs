@@ -24,6 +24,7 @@ pub mod commands;
 pub mod config;
 pub mod devices;
 pub mod ingress;
+pub mod keeping;
 pub mod link;
 pub mod metrics;
 pub mod om_endpoint;

@@ -14,6 +14,7 @@ use super::State;
 use super::auth::{Caller, Role};
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::{self, Page, Params, bad_cursor, body_problem, cursor, limit, place};
+use crate::privacy;
 use crate::storage::audit::{self as log, Entry, Note, Verdict};
 
 /// The list's name in its cursors.
@@ -47,6 +48,10 @@ impl Audited {
         }
         if !body.is_empty() {
             details["body"] = noted(&body);
+            if request.path() == "/api/v1/erasures" {
+                // Here of all places it must not be kept.
+                privacy::mask_json(&mut details["body"]);
+            }
         }
         let note = Note {
             at: crate::clock::now(),

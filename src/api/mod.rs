@@ -20,6 +20,7 @@ mod device_input;
 mod devices;
 mod docs;
 mod entities;
+mod erasures;
 pub mod error;
 mod events;
 mod feed;
@@ -237,6 +238,8 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/webhooks/{webhook}/deliveries/redeliver", "POST", post => webhooks::redeliver);
     route!("/api/v1/audit", "GET", get => audit::list);
     route!("/api/v1/audit/verify", "GET", get => audit::verify);
+    route!("/api/v1/erasures", "GET, POST", get => erasures::list, post => erasures::create);
+    route!("/api/v1/erasures/{erasure}", "GET", get => erasures::one);
     route!("/api/v1/quarantine", "GET", get => quarantine::list);
 }
 

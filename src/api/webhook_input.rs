@@ -108,7 +108,7 @@ impl NewWebhook {
             devices: checked_devices(state, caller, self.devices)?,
             extensions: checked_extensions(caller, numbers(self.extensions))?,
             description: checked_description(self.description)?,
-            mask_numbers: checked_mask(caller, self.mask_numbers)?.unwrap_or(caller.is_masked()),
+            mask_numbers: checked_mask(caller, self.mask_numbers)?.unwrap_or_else(|| caller.is_masked()),
             created_at: crate::clock::now(),
         })
     }

@@ -240,7 +240,7 @@ pub fn append(connection: &Connection, note: &Note) -> Result<(), StorageError> 
         .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let (seq, prev) = last.map_or((1, NOTHING.to_vec()), |(seq, hash)| (seq + 1, hash));
+    let (seq, prev) = last.map_or_else(|| (1, NOTHING.to_vec()), |(seq, hash)| (seq + 1, hash));
     let mut kept = Kept {
         seq,
         at: note.at.0,

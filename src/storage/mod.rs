@@ -12,6 +12,7 @@ mod copier;
 pub mod desired;
 pub mod devices;
 pub mod hub;
+pub mod keeping;
 pub mod reader;
 pub mod recordings;
 pub mod records;
