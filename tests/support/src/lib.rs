@@ -3,6 +3,7 @@
 pub mod conversations;
 pub mod offline;
 pub mod receiver;
+pub mod s3;
 pub mod service;
 pub mod truth;
 
