@@ -5,7 +5,6 @@
 //! written down, the store commits and stops, the API ends.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -45,7 +44,7 @@ use crate::outward::Outward;
 use crate::recordings::Recordings;
 use crate::storage::secrets::SecretKey;
 use crate::storage::{
-    Reader, SqliteStore, StorageError, devices as device_store, reader, webhooks as webhook_store,
+    Location, Reader, SqliteStore, StorageError, devices as device_store, reader, webhooks as webhook_store,
 };
 use crate::webhooks::Webhooks;
 
@@ -159,10 +158,16 @@ impl App {
     /// # Errors
     /// Says which part could not start, and why.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let path = PathBuf::from(config.store.url.trim_start_matches("sqlite://"));
+        let location: Location = config.store.url.parse().context("store.url")?;
+        let (path, shown) = (location.beside(), location.to_string());
         let metrics = Metrics::new(config.metrics.per_device)?;
-        let store = SqliteStore::start(&path, Arc::clone(&metrics))
-            .with_context(|| format!("the store {} cannot be opened", path.display()))?;
+        let store = {
+            let (location, metrics) = (location.clone(), Arc::clone(&metrics));
+            // It may connect to a server, which blocks.
+            actix_web::web::block(move || SqliteStore::start(&location, metrics))
+                .await?
+                .with_context(|| format!("the store {shown} cannot be opened"))?
+        };
         let key_file = config.store.key_file.clone().unwrap_or_else(|| path.with_extension("key"));
         let sealed = store.run(|connection| device_store::with_secrets(connection)).await?;
         let hooks = store.run(|connection| webhook_store::count(connection)).await?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::sections::Config;
+use crate::storage::location::{self, Location};
 
 /// What limits may allow a head or a body, in bytes: reports have a few hundred.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
@@ -121,6 +122,10 @@ fn set(table: &mut Table, name: &str, value: String) -> Result<(), ConfigError> 
 /// `file:PATH` is read; the text is the file's without its last line end.
 fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
     resolve(&mut config.api.admin_token)?;
+    // An URL may have a password in it.
+    let mut url = Some(std::mem::take(&mut config.store.url));
+    resolve(&mut url)?;
+    config.store.url = url.unwrap_or_default();
     for client in config.om_endpoint.clients.values_mut() {
         resolve(&mut client.password)?;
     }
@@ -159,8 +164,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if api.admin_token.as_deref().is_some_and(|token| token.len() < 16) {
         return wrong("api.admin_token has fewer than 16 characters and could be guessed");
     }
-    if !config.store.url.starts_with("sqlite://") {
-        return wrong("store.url must be sqlite://PATH");
+    if let Err(bad) = config.store.url.parse::<Location>() {
+        return Err(ConfigError::Value(format!("store.url: {bad}")));
     }
     let commands = &config.commands;
     if commands.connect_seconds == 0 || commands.timeout_seconds == 0 || commands.wait_seconds == 0 {
@@ -219,6 +224,7 @@ pub fn masked(config: &Config) -> String {
         }
     };
     mask(&mut config.api.admin_token);
+    config.store.url = location::masked(&config.store.url);
     for client in config.om_endpoint.clients.values_mut() {
         mask(&mut client.password);
     }

@@ -343,7 +343,7 @@ async fn keep_working(
 ) {
     let key = known.key;
     while !*stopping.borrow() {
-        let load = move |connection: &rusqlite::Connection| {
+        let load = move |connection: &crate::storage::db::Connection| {
             let Some(progress) = store::progress(connection, key)? else { return Ok(None) };
             let open = store::pending(connection, key)?;
             let settled = store::settled_after(connection, key, progress.cursor)?;

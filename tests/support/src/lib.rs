@@ -2,8 +2,11 @@
 
 pub mod conversations;
 pub mod offline;
+#[cfg(unix)]
+pub mod postgres;
 pub mod receiver;
 pub mod service;
+pub mod store;
 pub mod truth;
 
 pub use receiver::{Heard, Receiver, Reply};
