@@ -25,7 +25,7 @@ use switchroom_actors::ports::{
 };
 use switchroom_actors::reconcile::Reconciler;
 use switchroom_actors::recorder::Recorder;
-use switchroom_actors::supervision::{Dismiss, Supervise, Supervisor};
+use switchroom_actors::supervision::{Dismiss, Renew, Supervise, Supervisor};
 use switchroom_domain::fact::Fact;
 use switchroom_domain::id::DeviceId;
 use switchroom_domain::time::Millis;
@@ -37,6 +37,7 @@ use crate::config::Config;
 use crate::devices::{Device, DeviceSecrets, DeviceSettings, Registry, UnadoptedSenders};
 use crate::ingress::proof::ProofState;
 use crate::ingress::{self, Front, Listeners};
+use crate::keeping::{self, Keeping};
 use crate::link::{Link, yeastar};
 use crate::metrics::Metrics;
 use crate::om_endpoint::{self, Endpoint};
@@ -80,6 +81,8 @@ pub struct Services {
     pub outward: Arc<Outward>,
     /// Where events are delivered to.
     pub webhooks: Webhooks,
+    /// What forgets what is too old, and what is to be erased.
+    pub(crate) keeping: Keeping,
     pub(crate) keys_in_use: Arc<commands::KeysInUse>,
     pub(crate) leases: std::sync::Mutex<commands::lease::Leases>,
     /// Who is logged in to the Yeastars.
@@ -221,6 +224,7 @@ impl App {
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
             recordings: Recordings::new(&config, &path),
+            keeping: Keeping::default(),
             keys_in_use: Arc::default(),
             leases: std::sync::Mutex::default(),
             yeastars: yeastar::Keepers::new(
@@ -264,6 +268,7 @@ impl App {
                 .with_context(|| format!("om_endpoint.listen = \"{address}\" cannot be opened"))?;
         }
         services.webhooks.start().await?;
+        keeping::start(&services);
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
         Ok(Self { api_address: api.address, services, reports_address, om_address, om_endpoint, api })
     }
@@ -573,6 +578,15 @@ impl Services {
             self.store.run(move |connection| device_store::put_proofs(connection, &changed)).await
         {
             tracing::error!(%error, "it could not be written down what the devices' proofs remember");
+        }
+    }
+
+    /// Has a device's cell begin anew from the store, which was changed.
+    pub(crate) async fn renew(&self, device: &str) {
+        let Some(device) = DeviceId::new(device).ok().and_then(|id| self.registry.get(&id)) else { return };
+        let renew = Renew(device.settings.id.clone());
+        if self.arbiters[device.handle.arbiter].supervisor.send(renew).await.is_err() {
+            tracing::error!("a supervisor is gone");
         }
     }
 

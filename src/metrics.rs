@@ -103,6 +103,8 @@ pub struct Metrics {
     pub recording_bytes: IntCounter,
     /// `switchroom_recordings_pending`: recordings that wait for a try or are being fetched.
     pub recordings_pending: IntGauge,
+    /// `switchroom_retention_removed_total{kind}`: what was removed with age.
+    pub retention_removed: IntCounterVec,
     memory: Gauge,
     per_device: bool,
 }
@@ -347,6 +349,10 @@ impl Metrics {
                 registry,
                 IntCounter::new("switchroom_recording_bytes_total", "Bytes of recordings that were fetched.")
             ),
+            retention_removed: build!(
+                registry,
+                counter("switchroom_retention_removed_total", "What was removed with age.", &["kind"])
+            ),
             recordings_pending: build!(
                 registry,
                 IntGauge::new(
@@ -406,6 +412,9 @@ impl Metrics {
         }
         for outcome in ["delivered", "retried", "failed", "disabled", "gap"] {
             self.webhook_deliveries.with_label_values(&[outcome]);
+        }
+        for kind in crate::keeping::kinds() {
+            self.retention_removed.with_label_values(&[kind]);
         }
         for outcome in ["available", "failed", "missing"] {
             self.recordings.with_label_values(&[outcome]);

@@ -144,6 +144,13 @@ pub struct ProblemBody<'a> {
 }
 
 impl Problem {
+    /// The same, for those who may not see telephone numbers.
+    #[must_use]
+    pub(super) fn masked(mut self) -> Self {
+        self.detail = crate::privacy::mask(&self.detail).into_owned();
+        self
+    }
+
     /// A problem of this kind.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
@@ -260,8 +267,17 @@ impl ResponseError for Problem {
 }
 
 impl From<StorageError> for Problem {
+    /// What may pass is told as that: a server that is away, a full disk.
     fn from(error: StorageError) -> Self {
-        Self::internal(&error)
+        if !error.may_pass() {
+            return Self::internal(&error);
+        }
+        tracing::warn!(%error, "the store could not be asked");
+        Self::new(
+            Kind::Unavailable,
+            "the store cannot be used just now; try again, GET /readyz says how it is",
+        )
+        .retry_after(2)
     }
 }
 

@@ -10,6 +10,7 @@
 #![allow(unused_qualifications, reason = "the macros that describe routes qualify what they are given")]
 
 mod adoption;
+mod audit;
 pub mod auth;
 mod call_actions;
 mod calls;
@@ -19,11 +20,13 @@ mod device_input;
 mod devices;
 mod docs;
 mod entities;
+mod erasures;
 pub mod error;
 mod events;
 mod feed;
 mod filter;
 mod input;
+mod mask;
 mod middleware;
 mod observe;
 mod quarantine;
@@ -88,7 +91,7 @@ impl State {
     fn new(services: Arc<Services>, address: SocketAddr) -> Self {
         let config = &services.config;
         Self {
-            tokens: Tokens::new(config.api.admin_token.as_deref(), services.reader.clone()),
+            tokens: Tokens::new(config.api.admin_token.as_deref(), &config.privacy, services.reader.clone()),
             streams: Arc::default(),
             ending: watch::Sender::new(false),
             fleet: tokio::sync::Mutex::default(),
@@ -233,6 +236,10 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/webhooks/{webhook}/rotate-secret", "POST", post => webhooks::rotate);
     route!("/api/v1/webhooks/{webhook}/deliveries", "GET", get => webhooks::deliveries);
     route!("/api/v1/webhooks/{webhook}/deliveries/redeliver", "POST", post => webhooks::redeliver);
+    route!("/api/v1/audit", "GET", get => audit::list);
+    route!("/api/v1/audit/verify", "GET", get => audit::verify);
+    route!("/api/v1/erasures", "GET, POST", get => erasures::list, post => erasures::create);
+    route!("/api/v1/erasures/{erasure}", "GET", get => erasures::one);
     route!("/api/v1/quarantine", "GET", get => quarantine::list);
 }
 

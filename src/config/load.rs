@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::sections::Config;
 use crate::storage::location::{self, Location};
+use crate::storage::tokens::Role;
 
 /// What limits may allow a head or a body, in bytes: reports have a few hundred.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
@@ -166,6 +167,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if let Err(bad) = config.store.url.parse::<Location>() {
         return Err(ConfigError::Value(format!("store.url: {bad}")));
+    }
+    if config.privacy.mask_numbers_for.contains(&Role::Admin) {
+        return wrong("privacy.mask_numbers_for cannot have admin: somebody must see what there is");
     }
     let commands = &config.commands;
     if commands.connect_seconds == 0 || commands.timeout_seconds == 0 || commands.wait_seconds == 0 {

@@ -417,6 +417,15 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// How many columns it has.
+    #[must_use]
+    pub fn columns(self) -> usize {
+        match self {
+            Self::Sqlite(row) => row.as_ref().column_count(),
+            Self::Postgres(row) => row.columns(),
+        }
+    }
+
     /// A column as what is wanted.
     ///
     /// # Errors

@@ -30,7 +30,8 @@ pub(super) fn statement(sql: &str) -> String {
                 let word = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
                 let (word, beyond) = rest.split_at(word);
                 match word {
-                    "instr" => out.push_str("strpos"),
+                    // As a function, with the same order of what is searched and what is sought; for bytes as well.
+                    "instr" => out.push_str("\"position\""),
                     // In SQLite it says which table is gone through first.
                     "CROSS" => {}
                     word => out.push_str(word),
@@ -105,7 +106,7 @@ mod tests {
             ("SELECT ?2, ?1, ?1", "SELECT $2, $1, $1"),
             (
                 "UPDATE t SET a = '?instr(+r.' WHERE +r.b = ? AND instr(r.c, ?) > 0",
-                "UPDATE t SET a = '?instr(+r.' WHERE r.b = $1 AND strpos(r.c, $2) > 0",
+                "UPDATE t SET a = '?instr(+r.' WHERE r.b = $1 AND \"position\"(r.c, $2) > 0",
             ),
             ("p CROSS JOIN r ON p.a = r.a", "p  JOIN r ON p.a = r.a"),
             ("SELECT 1 + r.x, 'é' FROM \"a?\"", "SELECT 1 + r.x, 'é' FROM \"a?\""),

@@ -80,6 +80,13 @@ impl Hub {
         *self.latest.borrow()
     }
 
+    /// Keeps nothing in memory: the store was changed, and is to be read instead.
+    pub fn forget(&self) {
+        let forgotten =
+            std::mem::take(&mut *self.tail.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        drop(forgotten);
+    }
+
     /// Tells when there is more.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {

@@ -76,6 +76,24 @@ fn migrate_once(connection: &mut Connection) -> Result<bool, StorageError> {
     Ok(true)
 }
 
+/// The names of our tables, sorted.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn tables(connection: &Connection) -> Result<Vec<String>, StorageError> {
+    let sql = match connection {
+        Connection::Sqlite(_) => {
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+        }
+        Connection::Postgres(_) => {
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() \
+             AND tablename <> 'switchroom_schema' ORDER BY tablename"
+        }
+    };
+    let mut statement = connection.prepare(sql)?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
 /// How many migrations the database has had; none: it has no tables of ours.
 fn version(connection: &Connection) -> Result<Option<usize>, StorageError> {
     let sql = match connection {

@@ -5,6 +5,7 @@
 //! connections of their own. SQLite runs in WAL mode with `synchronous = FULL`: what was acknowledged survives
 //! the loss of power as far as the disk keeps its word.
 
+pub mod audit;
 pub mod block;
 pub mod commands;
 mod copier;
@@ -13,8 +14,9 @@ pub mod desired;
 pub mod devices;
 mod dialect;
 pub mod hub;
+pub mod keeping;
 pub mod location;
-mod migrations;
+pub mod migrations;
 pub mod postgres;
 pub mod reader;
 pub mod recordings;

@@ -526,6 +526,10 @@ impl Prepared<'_> {
 pub struct Row(tokio_postgres::Row);
 
 impl Row {
+    pub(super) fn columns(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn value(&self, column: usize) -> Result<ValueRef<'_>, Failure> {
         self.0.try_get::<_, Taken<'_>>(column).map(|taken| taken.0).map_err(Into::into)
     }

@@ -67,7 +67,8 @@ impl Reader {
         }
     }
 
-    async fn settle(&self) {
+    /// Everything published before is in its table after this, unless the disk is very slow.
+    pub(crate) async fn settle(&self) {
         if let Some(settler) = &self.settler {
             settler.settle().await;
         }

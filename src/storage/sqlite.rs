@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("records.sql"),
     include_str!("webhooks.sql"),
     include_str!("recordings.sql"),
+    include_str!("keeping.sql"),
 ];
 
 /// The version whose records are indexed by the program.

@@ -36,6 +36,9 @@ pub struct Webhook {
     pub extensions: Vec<String>,
     /// For people.
     pub description: String,
+    /// Telephone numbers are masked in what is delivered.
+    #[serde(default)]
+    pub mask_numbers: bool,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -468,6 +471,7 @@ mod tests {
             kinds: vec!["call.*".into()],
             devices: vec![],
             extensions: vec![],
+            mask_numbers: false,
             description: String::new(),
             created_at: Timestamp(1),
         }

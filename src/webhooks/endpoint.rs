@@ -489,6 +489,9 @@ async fn attempt(
         Ok(Some(published)) => {
             let mut body = String::with_capacity(published.json_len());
             published.write_json(&mut body);
+            if wish.webhook.mask_numbers {
+                body = crate::privacy::masked_json(&body);
+            }
             let id = published.sealed.event.id.to_string();
             let (attempt, outcome) =
                 send(&shared.outward, &wish.webhook.url, &wish.secrets, &id, body, timeout).await;

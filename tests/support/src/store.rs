@@ -2,8 +2,12 @@
 //! tests' own PostgreSQL that has the folder's name. The same tests are run with both.
 
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use switchroom::config::Config;
+use switchroom::storage::Location;
+use switchroom::storage::db::Connection;
 
 use crate::postgres::{Server, name_of};
 
@@ -68,8 +72,75 @@ pub fn bytes(folder: &Path) -> Vec<u8> {
 ///
 /// # Panics
 /// When it cannot be done.
+#[must_use]
 pub fn execute(folder: &Path, sql: &str) -> usize {
+    let sql = sql.to_owned();
+    beside(folder, move |connection| connection.execute(&sql, []).expect("it is done"))
+}
+
+/// Does something with a connection of its own, on a thread that may block.
+///
+/// # Panics
+/// When it does.
+pub fn beside<T: Send + 'static>(
+    folder: &Path,
+    run: impl FnOnce(&mut Connection) -> T + Send + 'static,
+) -> T {
     let location = url(folder).parse().expect("an URL");
-    let connection = switchroom::storage::open(&location).expect("it opens");
-    connection.execute(sql, []).expect("it is done")
+    let run = move || run(&mut switchroom::storage::open(&location).expect("it opens"));
+    std::thread::spawn(run).join().expect("it is done")
+}
+
+/// While it is there the store of a folder takes nothing, and is read as ever.
+pub struct Stall {
+    end: mpsc::Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stall {
+    /// Begins it.
+    ///
+    /// # Panics
+    /// When the store cannot be locked.
+    #[must_use]
+    pub fn begin(folder: &Path) -> Self {
+        let location: Location = url(folder).parse().expect("an URL");
+        let (begun, has_begun) = mpsc::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let connection = switchroom::storage::open(&location).expect("it opens");
+            let lock = match &connection {
+                Connection::Sqlite(_) => "BEGIN IMMEDIATE".to_owned(),
+                Connection::Postgres(_) => {
+                    let mut statement = connection
+                        .prepare("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+                        .expect("it is read");
+                    let tables = statement.query_map([], |row| row.get::<_, String>(0)).expect("it is read");
+                    let tables: Vec<String> = tables.map(|table| table.expect("a name")).collect();
+                    format!("BEGIN; LOCK TABLE {} IN EXCLUSIVE MODE", tables.join(", "))
+                }
+            };
+            connection.execute_batch(&lock).expect("it is locked");
+            begun.send(()).expect("it is waited for");
+            // Dropped or told: both mean the end.
+            let _ = ended.recv();
+            connection.execute_batch("ROLLBACK").expect("it is free");
+        });
+        has_begun.recv().expect("it is locked");
+        Self { end, thread: Some(thread) }
+    }
+
+    /// Ends it.
+    pub fn end(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        // It may have ended by itself, by a panic that is seen below.
+        let _ = self.end.send(());
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))), "the store could not be freed");
+    }
 }
