@@ -185,16 +185,14 @@ impl Drop for Server {
 
 /// Where the server's programs are: Debian does not put them on the path.
 fn bin() -> PathBuf {
-    if let Ok(path) = std::env::var("SWITCHROOM_TEST_POSTGRES_BIN") {
+    if let Ok(path) = std::env::var("TEST_POSTGRES_BIN") {
         return path.into();
     }
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     found.retain(|bin| bin.join("initdb").exists());
     found.sort();
-    found
-        .pop()
-        .expect("PostgreSQL is missing: apt-get install postgresql, or set SWITCHROOM_TEST_POSTGRES_BIN")
+    found.pop().expect("PostgreSQL is missing: apt-get install postgresql, or set TEST_POSTGRES_BIN")
 }
 
 /// The user `postgres` when we are root.

@@ -1,4 +1,4 @@
-//! Where a test's store lies: an SQLite file in its folder, or, with `SWITCHROOM_TEST_STORE=postgres`, a schema of the
+//! Where a test's store lies: an SQLite file in its folder, or, with `TEST_STORE=postgres`, a schema of the
 //! tests' own PostgreSQL that has the folder's name. The same tests are run with both.
 
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::postgres::{Server, name_of};
 /// When the variable says something else.
 #[must_use]
 pub fn is_postgres() -> bool {
-    match std::env::var("SWITCHROOM_TEST_STORE").as_deref() {
+    match std::env::var("TEST_STORE").as_deref() {
         Ok("postgres") => true,
         Ok("sqlite") | Err(_) => false,
-        Ok(other) => panic!("SWITCHROOM_TEST_STORE is sqlite or postgres, not {other}"),
+        Ok(other) => panic!("TEST_STORE is sqlite or postgres, not {other}"),
     }
 }
 
