@@ -45,7 +45,7 @@ use crate::outward::Outward;
 use crate::recordings::Recordings;
 use crate::storage::secrets::SecretKey;
 use crate::storage::{
-    Location, Reader, SqliteStore, StorageError, devices as device_store, reader, webhooks as webhook_store,
+    DatabaseStore, Location, Reader, StorageError, devices as device_store, reader, webhooks as webhook_store,
 };
 use crate::webhooks::Webhooks;
 
@@ -54,7 +54,7 @@ pub struct Services {
     /// The configuration it was started with.
     pub config: Config,
     /// The store.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<DatabaseStore>,
     /// For queries.
     pub reader: Reader,
     /// The devices.
@@ -167,7 +167,7 @@ impl App {
         let store = {
             let (location, metrics) = (location.clone(), Arc::clone(&metrics));
             // It may connect to a server, which blocks.
-            actix_web::web::block(move || SqliteStore::start(&location, metrics))
+            actix_web::web::block(move || DatabaseStore::start(&location, metrics))
                 .await?
                 .with_context(|| format!("the store {shown} cannot be opened"))?
         };
@@ -187,7 +187,7 @@ impl App {
         let booted = tokio::sync::mpsc::unbounded_channel();
         let ports = Ports {
             clock: Arc::new(crate::clock::SystemClock),
-            store: Arc::<SqliteStore>::clone(&store),
+            store: Arc::<DatabaseStore>::clone(&store),
             interpreter: Arc::new(Reread(Arc::clone(&registry))),
             observer: Arc::<Metrics>::clone(&metrics),
             census: Arc::clone(&census),

@@ -36,8 +36,15 @@ const BESIDE: &[(usize, &str)] = &[
 /// # Errors
 /// When the database is of a later version of Switchroom, or refuses it.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StorageError> {
+    let take_long = |connection: &Connection, long| {
+        if let Some(session) = connection.session() {
+            session.take_long(long);
+        }
+    };
+    take_long(connection, true);
     // Whether somebody else is at it is known within the transaction alone.
     while migrate_once(connection)? {}
+    take_long(connection, false);
     Ok(())
 }
 

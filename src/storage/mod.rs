@@ -32,7 +32,7 @@ pub mod writer;
 pub use hub::{Hub, Published};
 pub use location::Location;
 pub use reader::{EventQuery, Reader};
-pub use writer::SqliteStore;
+pub use writer::DatabaseStore;
 
 /// The store could not be used; says what to do where that is known.
 #[derive(Debug, thiserror::Error)]

@@ -39,6 +39,11 @@ const POSTED: usize = 256;
 const WITHIN: Duration = Duration::from_secs(15);
 /// So long the lock is waited for at the start: the server may not have noticed yet that the service before has ended.
 const LOCK_WITHIN: Duration = Duration::from_secs(10);
+/// An answer that is not there within this time is not waited for any longer: the connection is given up, as if it were
+/// lost. Readers are told by the server itself a little earlier.
+const ANSWER_WITHIN: Duration = Duration::from_secs(70);
+/// What changes all of a table may take longer.
+const LONG_ANSWER_WITHIN: Duration = Duration::from_secs(6 * 3600);
 /// Of the advisory locks: the one who writes, the one who makes tables.
 const WRITES: i32 = 0x5377_0001;
 const MIGRATES: i32 = 0x5377_0002;
@@ -141,6 +146,7 @@ pub struct Session {
     prepared: RefCell<HashMap<String, tokio_postgres::Statement>>,
     posted: RefCell<Vec<Posted>>,
     is_lost: Cell<bool>,
+    answer_within: Cell<Duration>,
     /// The transaction that is open.
     transaction: RefCell<Option<String>>,
     /// Something in it failed: it can only be taken back.
@@ -187,6 +193,7 @@ impl Session {
             prepared: RefCell::default(),
             posted: RefCell::default(),
             is_lost: Cell::new(false),
+            answer_within: Cell::new(ANSWER_WITHIN),
             transaction: RefCell::default(),
             has_failed: Cell::new(false),
             in_doubt: RefCell::default(),
@@ -255,6 +262,11 @@ impl Session {
         )))
     }
 
+    /// From now on what is asked may take long, or no longer.
+    pub(super) fn take_long(&self, long: bool) {
+        self.answer_within.set(if long { LONG_ANSWER_WITHIN } else { ANSWER_WITHIN });
+    }
+
     /// In a transaction: until its end nobody else makes tables.
     pub(super) fn lock_tables(&self) -> Result<(), Failure> {
         self.batch(&format!(
@@ -269,15 +281,21 @@ impl Session {
     /// Waits for an answer, and for those to what was posted before; whichever failed first is told.
     fn wait<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
         let posted = std::mem::take(&mut *self.posted.borrow_mut());
-        let (before, answer) = self.runtime()?.block_on(async {
+        let within = self.answer_within.get();
+        let answers = async {
             let answer = asked.await;
             let mut before = Ok(());
             for posted in posted {
                 before = before.and(posted.await);
             }
-            (before, answer)
-        });
-        before.and(answer).map_err(|error| self.failed(error.into()))
+            before.and(answer)
+        };
+        let answer = self.runtime()?.block_on(async { tokio::time::timeout(within, answers).await });
+        let Ok(answer) = answer else {
+            self.is_lost.set(true);
+            return Err(self.failed(Failure::lost(format!("no answer within {} s", within.as_secs()))));
+        };
+        answer.map_err(|error| self.failed(error.into()))
     }
 
     fn failed(&self, failure: Failure) -> Failure {
@@ -432,12 +450,19 @@ impl Session {
         if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
             return Err(Failure::new("no number of a transaction"));
         }
-        match self.find(&format!("SELECT pg_xact_status('{number}'::xid8)"))?.as_deref() {
+        let status = match self.find(&format!("SELECT pg_xact_status('{number}'::xid8)")) {
+            // It lies in the future: this server took over from the one that had it, and did not get it from there.
+            Err(failure) if failure.code.as_deref() == Some("22023") => return Ok(false),
+            status => status?,
+        };
+        match status.as_deref() {
             Some("committed") => Ok(true),
             Some("aborted") => Ok(false),
             // Its end is under way.
             Some(_) => Err(Failure::lost("the last transaction has not ended yet")),
-            None => Err(Failure::new("the server no longer knows what became of the last transaction")),
+            None => Err(Failure::new(
+                "the server no longer knows what became of the last transaction; restart the service",
+            )),
         }
     }
 }

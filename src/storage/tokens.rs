@@ -6,7 +6,7 @@ use switchroom_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::db::{Connection, OptionalExtension, Row, params};
-use super::{SqliteStore, StorageError};
+use super::{DatabaseStore, StorageError};
 
 /// What every token of the store begins with, so that scanners for leaked secrets find one.
 pub const PREFIX: &str = "swr_";
@@ -128,7 +128,7 @@ pub fn create(
 /// # Errors
 /// When the store cannot be written.
 pub async fn create_token(
-    store: &SqliteStore,
+    store: &DatabaseStore,
     name: &str,
     role: Role,
     scope: Scope,

@@ -173,7 +173,7 @@ pub struct Health {
 }
 
 /// The store, in an SQLite file or in PostgreSQL.
-pub struct SqliteStore {
+pub struct DatabaseStore {
     shared: Arc<Shared>,
     location: Location,
     hub: Arc<Hub>,
@@ -184,7 +184,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl SqliteStore {
+impl DatabaseStore {
     /// Opens the database and starts the writer.
     ///
     /// # Errors
@@ -316,7 +316,7 @@ impl Settler {
     }
 }
 
-impl Store for SqliteStore {
+impl Store for DatabaseStore {
     fn submit(&self, record: Box<Record>) -> Result<(), Full> {
         let mut queue = lock(&self.shared.queue);
         if queue.closed || queue.jobs.len() >= CAPACITY {

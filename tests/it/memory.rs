@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 const PASSWORD: &str = "only-in-memory-77";
 
 /// Sends a report and says whether it was answered with 200.
-async fn report(address: SocketAddr, path: &str, body: &str) -> bool {
+pub(crate) async fn report(address: SocketAddr, path: &str, body: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address).await else { return false };
     let bytes = format!("GET /{path} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     if stream.write_all(bytes.as_bytes()).await.is_err() {
@@ -34,11 +34,11 @@ async fn report(address: SocketAddr, path: &str, body: &str) -> bool {
     answer.starts_with(b"HTTP/1.1 200")
 }
 
-fn event(kind: &str, inner: &str) -> String {
+pub(crate) fn event(kind: &str, inner: &str) -> String {
     format!("<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Event attribute=\"{kind}\">{inner}</Event>\n")
 }
 
-fn cdr(n: usize) -> String {
+pub(crate) fn cdr(n: usize) -> String {
     format!(
         "<Cdr id=\"{n}20170309162713-0\"><callid>32818</callid><visitor id=\"48\" /><TimeStart>20170309162708</TimeStart>\
          <Type>IN</Type><Route>IP</Route><CPN>18201008888</CPN><CDPN>200</CDPN><TimeEnd>20170309162713</TimeEnd>\

@@ -2,8 +2,8 @@
 
 pub mod conversations;
 pub mod offline;
-#[cfg(unix)]
 pub mod postgres;
+pub mod postgres_between;
 pub mod receiver;
 pub mod service;
 pub mod store;

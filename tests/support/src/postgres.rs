@@ -16,6 +16,8 @@ const WITHIN: Duration = Duration::from_secs(60);
 pub struct Server {
     bin: PathBuf,
     folder: PathBuf,
+    /// Of its socket's name, and the TCP port if it has one.
+    port: u16,
     /// As whom it runs, if not as us.
     user: Option<(u32, u32)>,
     running: Option<Child>,
@@ -37,13 +39,23 @@ impl Server {
     /// As [`Server::shared`].
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(5432, "", &[])
+    }
+
+    /// One with settings and files (name, content) in its folder, at a port.
+    ///
+    /// # Panics
+    /// As [`Server::shared`].
+    #[must_use]
+    pub fn start_with(port: u16, settings: &str, files: &[(&str, &str)]) -> Self {
+        use std::os::unix::fs::{PermissionsExt, chown};
         let bin = bin();
         let user = user();
         let folder = tempfile::Builder::new().prefix("swr-pg-").tempdir_in("/tmp").expect("a folder").keep();
         if let Some((uid, gid)) = user {
-            std::os::unix::fs::chown(&folder, Some(uid), Some(gid)).expect("the folder is given away");
+            chown(&folder, Some(uid), Some(gid)).expect("the folder is given away");
         }
-        let mut server = Self { bin, folder, user, running: None };
+        let mut server = Self { bin, folder, port, user, running: None };
         let made = server
             .command("initdb")
             .args(["--auth=trust", "--username=switchroom", "--encoding=UTF8", "--locale=C.UTF-8"])
@@ -52,14 +64,26 @@ impl Server {
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let settings = "listen_addresses = ''\nmax_connections = 300\nshared_buffers = '64MB'\n\
+        let always = "listen_addresses = ''\nmax_connections = 300\nshared_buffers = '64MB'\n\
                         # What is tested is lost processes and connections, not lost power.\nfsync = off\n";
         let mut file = std::fs::OpenOptions::new()
             .append(true)
             .open(server.folder.join("data/postgresql.conf"))
             .expect("its settings");
-        writeln!(file, "unix_socket_directories = '{}'\n{settings}", server.folder.display())
-            .expect("it writes");
+        writeln!(
+            file,
+            "unix_socket_directories = '{}'\nport = {port}\n{always}\n{settings}",
+            server.folder.display()
+        )
+        .expect("it writes");
+        for (name, content) in files {
+            let path = server.folder.join("data").join(name);
+            std::fs::write(&path, content).expect("it writes");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("it is its owner's");
+            if let Some((uid, gid)) = server.user {
+                chown(&path, Some(uid), Some(gid)).expect("the file is given away");
+            }
+        }
         server.run();
         server
     }
@@ -129,7 +153,7 @@ impl Server {
             .command("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "switchroom", "-h"])
             .arg(&self.folder)
-            .args(["-d", database, "-c", sql])
+            .args(["-p", &self.port.to_string(), "-d", database, "-c", sql])
             .stdin(Stdio::null())
             .output()
             .map_err(|error| error.to_string())?;
@@ -148,9 +172,29 @@ impl Server {
     pub fn schema(&self, name: &str) -> String {
         self.psql("postgres", &format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"")).expect("a schema is made");
         format!(
-            "postgres://switchroom:not-asked-for@/postgres?host={}&options=-csearch_path%3D{name}",
-            self.folder.display()
+            "postgres://switchroom:not-asked-for@/postgres?host={}&port={}&options=-csearch_path%3D{name}",
+            self.folder.display(),
+            self.port
         )
+    }
+
+    /// The URL of that schema at another address, with more options (`a=b&`).
+    ///
+    /// # Panics
+    /// As [`Server::schema`].
+    #[must_use]
+    pub fn schema_at(&self, address: &str, name: &str, options: &str) -> String {
+        // It is made.
+        let _ = self.schema(name);
+        format!(
+            "postgres://switchroom:not-asked-for@{address}/postgres?{options}options=-csearch_path%3D{name}"
+        )
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// All that is in a schema, as text.
@@ -161,7 +205,7 @@ impl Server {
     pub fn dump(&self, schema: &str) -> Vec<u8> {
         let run = self
             .command("pg_dump")
-            .args(["-U", "switchroom", "-n", schema, "-h"])
+            .args(["-U", "switchroom", "-n", schema, "-p", &self.port.to_string(), "-h"])
             .arg(&self.folder)
             .arg("postgres")
             .output()
