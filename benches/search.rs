@@ -110,7 +110,7 @@ async fn fill(folder: &Path, count: usize) -> Result<()> {
     for (name, value) in
         [("synchronous", "OFF"), ("cache_size", "-1000000"), ("wal_autocheckpoint", "100000")]
     {
-        connection.pragma_update(None, name, value)?;
+        connection.execute_batch(&format!("PRAGMA {name} = {value}"))?;
     }
     let keys: Vec<i64> = connection
         .prepare("SELECT key FROM device ORDER BY key")?

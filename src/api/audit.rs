@@ -256,7 +256,7 @@ pub(super) async fn verify(
             .field("hash"));
         }
     };
-    let check = move |connection: &rusqlite::Connection| {
+    let check = move |connection: &crate::storage::db::Connection| {
         log::verify(connection, noted.as_ref().map(|(seq, hash)| (*seq, hash.as_str())))
     };
     Ok(web::Json(state.services.reader.query(check).await?))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::sections::Config;
+use crate::storage::location::{self, Location};
 use crate::storage::tokens::Role;
 
 /// What limits may allow a head or a body, in bytes: reports have a few hundred.
@@ -125,6 +126,10 @@ fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
     if let Some(s3) = &mut config.recordings.s3 {
         resolve(&mut s3.secret_access_key)?;
     }
+    // An URL may have a password in it.
+    let mut url = Some(std::mem::take(&mut config.store.url));
+    resolve(&mut url)?;
+    config.store.url = url.unwrap_or_default();
     for client in config.om_endpoint.clients.values_mut() {
         resolve(&mut client.password)?;
     }
@@ -163,8 +168,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if api.admin_token.as_deref().is_some_and(|token| token.len() < 16) {
         return wrong("api.admin_token has fewer than 16 characters and could be guessed");
     }
-    if !config.store.url.starts_with("sqlite://") {
-        return wrong("store.url must be sqlite://PATH");
+    if let Err(bad) = config.store.url.parse::<Location>() {
+        return Err(ConfigError::Value(format!("store.url: {bad}")));
     }
     if config.privacy.mask_numbers_for.contains(&Role::Admin) {
         return wrong("privacy.mask_numbers_for cannot have admin: somebody must see what there is");
@@ -232,6 +237,7 @@ pub fn masked(config: &Config) -> String {
     if let Some(s3) = &mut config.recordings.s3 {
         mask(&mut s3.secret_access_key);
     }
+    config.store.url = location::masked(&config.store.url);
     for client in config.om_endpoint.clients.values_mut() {
         mask(&mut client.password);
     }

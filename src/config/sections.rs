@@ -105,7 +105,7 @@ impl Default for ReportsConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
-    /// `sqlite://path`.
+    /// `sqlite://path`, or `postgres://user:password@host/database`.
     pub url: String,
     /// The file with the key that devices' passwords are kept under; made at the first start. By default
     /// beside the database.

@@ -113,7 +113,7 @@ impl Keeper {
     /// Goes on where the service ended. While recordings are off, none is announced: they begin anew when they are on.
     async fn begin(&mut self) -> Result<(), StorageError> {
         let (enabled, latest) = (self.services.recordings.enabled, self.services.store.hub().latest());
-        let begin = move |connection: &mut rusqlite::Connection| {
+        let begin = move |connection: &mut crate::storage::db::Connection| {
             table::recover(connection)?;
             let reach = table::reach(connection)?.unwrap_or(latest);
             table::set_reach(connection, enabled.then_some(reach))?;
@@ -160,7 +160,7 @@ impl Keeper {
             let found: Vec<Recording> =
                 events.iter().filter_map(|published| self.announced(&published.sealed.event)).collect();
             if !found.is_empty() || reach - self.reach_kept >= KEEP_REACH {
-                let keep = move |transaction: &rusqlite::Transaction<'_>| {
+                let keep = move |transaction: &crate::storage::db::Transaction<'_>| {
                     for recording in &found {
                         table::announce(transaction, recording)?;
                     }
@@ -315,7 +315,7 @@ impl Keeper {
             let all = told.iter().all(|told| *told);
             let told: Vec<_> = untold.iter().zip(told).filter(|(_, told)| *told).map(|(r, _)| r.id).collect();
             if !told.is_empty() {
-                let keep = move |transaction: &rusqlite::Transaction<'_>| {
+                let keep = move |transaction: &crate::storage::db::Transaction<'_>| {
                     told.iter().try_for_each(|id| table::told(transaction, *id))
                 };
                 self.services.store.write(keep).await?;

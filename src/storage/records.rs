@@ -6,12 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 use switchroom_domain::conversation::Conversation;
 use switchroom_domain::view::CdrView;
 
 use super::StorageError;
+use super::db::{self, Connection, OptionalExtension, Transaction, Value, params, params_from_iter};
 use super::reader::parse;
 use super::statistics::Changes;
 
@@ -166,7 +165,7 @@ pub struct Kept<'a> {
 
 impl Kept<'_> {
     /// Places are unique; what is of the same millisecond stands in the order in which it is written.
-    fn place(&self, connection: &Connection, table: &str) -> Result<i64, rusqlite::Error> {
+    fn place(&self, connection: &Connection, table: &str) -> Result<i64, db::Error> {
         let sql = format!("SELECT max(place) FROM {table} WHERE place >= ? AND place < ?");
         let (first, beyond) = (self.at << BITS, (self.at + 1) << BITS);
         let last: Option<i64> =
@@ -192,7 +191,7 @@ pub fn put_cdr(
     if let Some(place) = known {
         transaction
             .prepare_cached("UPDATE cdr SET body = ? WHERE place = ?")?
-            .execute(params![kept.body, place])?;
+            .post(params![kept.body, place])?;
         return Ok(());
     }
     let fields = Fields::of_cdr(&parse(kept.body)?);
@@ -247,10 +246,12 @@ pub fn put_conversation(
     };
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO conversation (place, id, device, direction, outcome, trunk, parties, body)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO conversation (place, id, device, direction, outcome, trunk, parties, body)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (place) DO UPDATE SET id = excluded.id, device = excluded.device,
+             direction = excluded.direction, outcome = excluded.outcome, trunk = excluded.trunk,
+             parties = excluded.parties, body = excluded.body",
         )?
-        .execute(params![
+        .post(params![
             place,
             kept.id.as_slice(),
             kept.device,
@@ -272,13 +273,15 @@ fn put_parties(
     let table = kind.table();
     for party in &fields.parties {
         transaction
-            .prepare_cached(&format!("INSERT OR IGNORE INTO {table}_party (number, place) VALUES (?, ?)"))?
-            .execute(params![party, place])?;
+            .prepare_cached(&format!(
+                "INSERT INTO {table}_party (number, place) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            ))?
+            .post(params![party, place])?;
         transaction
             .prepare_cached(&format!(
-                "INSERT OR IGNORE INTO {table}_party_end (number, place) VALUES (?, ?)"
+                "INSERT INTO {table}_party_end (number, place) VALUES (?, ?) ON CONFLICT DO NOTHING"
             ))?
-            .execute(params![reversed(party), place])?;
+            .post(params![reversed(party), place])?;
     }
     Ok(())
 }
@@ -293,10 +296,10 @@ fn take_parties(
     for party in parties.split('|').filter(|party| !party.is_empty()) {
         transaction
             .prepare_cached(&format!("DELETE FROM {table}_party WHERE number = ? AND place = ?"))?
-            .execute(params![party, place])?;
+            .post(params![party, place])?;
         transaction
             .prepare_cached(&format!("DELETE FROM {table}_party_end WHERE number = ? AND place = ?"))?
-            .execute(params![reversed(party), place])?;
+            .post(params![reversed(party), place])?;
     }
     Ok(())
 }

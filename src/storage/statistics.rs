@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Transaction, params, params_from_iter};
 use switchroom_domain::conversation::{Conversation, Outcome};
 use switchroom_domain::view::Direction;
 
 use super::StorageError;
+use super::db::{Connection, Transaction, Value, params, params_from_iter};
 
 /// An hour.
 pub const HOUR: i64 = 3_600_000;
@@ -170,16 +170,16 @@ impl Changes {
         }
         let mut statement = transaction.prepare_cached(
             "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, answered = answered + excluded.answered, \
-             abandoned = abandoned + excluded.abandoned, no_answer = no_answer + excluded.no_answer, \
-             busy = busy + excluded.busy, rejected = rejected + excluded.rejected, failed = failed + excluded.failed, \
-             in_time = in_time + excluded.in_time, queued = queued + excluded.queued, \
-             ring_ms = ring_ms + excluded.ring_ms, queue_ms = queue_ms + excluded.queue_ms, \
-             talk_ms = talk_ms + excluded.talk_ms",
+             ON CONFLICT (grain, dimension, at, device, key) DO UPDATE SET calls = rollup.calls + excluded.calls, answered = rollup.answered + excluded.answered, \
+             abandoned = rollup.abandoned + excluded.abandoned, no_answer = rollup.no_answer + excluded.no_answer, \
+             busy = rollup.busy + excluded.busy, rejected = rollup.rejected + excluded.rejected, failed = rollup.failed + excluded.failed, \
+             in_time = rollup.in_time + excluded.in_time, queued = rollup.queued + excluded.queued, \
+             ring_ms = rollup.ring_ms + excluded.ring_ms, queue_ms = rollup.queue_ms + excluded.queue_ms, \
+             talk_ms = rollup.talk_ms + excluded.talk_ms",
         )?;
         for ((grain, dimension, at, device, key), sums) in self.0 {
             let [a, b, c, d, e, f, g, h, i, j, k, l] = sums.all();
-            statement.execute(params![
+            statement.post(params![
                 grain,
                 dimension.as_str(),
                 at,
@@ -286,13 +286,13 @@ pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, Storage
     let device = if query.by_device { "device" } else { "NULL" };
     let key = if query.by_key { "key" } else { "NULL" };
     let sql = format!(
-        "SELECT {at}, {device}, {key}, sum(calls), sum(answered), sum(abandoned), sum(no_answer), sum(busy), \
-         sum(rejected), sum(failed), sum(in_time), sum(queued), sum(ring_ms), sum(queue_ms), sum(talk_ms) FROM rollup \
+        "SELECT {at}, {device}, {key}, CAST(sum(calls) AS BIGINT), CAST(sum(answered) AS BIGINT), CAST(sum(abandoned) AS BIGINT), CAST(sum(no_answer) AS BIGINT), CAST(sum(busy) AS BIGINT), \
+         CAST(sum(rejected) AS BIGINT), CAST(sum(failed) AS BIGINT), CAST(sum(in_time) AS BIGINT), CAST(sum(queued) AS BIGINT), CAST(sum(ring_ms) AS BIGINT), CAST(sum(queue_ms) AS BIGINT), CAST(sum(talk_ms) AS BIGINT) FROM rollup \
          WHERE grain = ? AND dimension = ? AND at >= ? AND at < ?{devices} GROUP BY 1, 2, 3"
     );
     for (grain, from, to) in parts.into_iter().filter(|(_, from, to)| from < to) {
         let mut statement = connection.prepare_cached(&sql)?;
-        let given: [rusqlite::types::Value; 4] =
+        let given: [Value; 4] =
             [grain.into(), query.dimension.as_str().to_owned().into(), from.into(), to.into()];
         let mut rows = statement.query(params_from_iter(given))?;
         while let Some(row) = rows.next()? {

@@ -4,7 +4,6 @@
 //! some may have one, too; those that have none are read from the log again. So little is written, and after the loss
 //! of the process at most what the receiver took in the last moment is delivered twice.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
 use switchroom_domain::event::Event;
@@ -14,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::StorageError;
+use super::db::{Connection, OptionalExtension, Params, Row, Transaction, params};
 use super::reader::parse;
 
 /// So many attempts of a delivery are kept, the last ones.
@@ -281,11 +281,9 @@ pub fn add(
     sealed: &[u8],
     progress: &Progress,
 ) -> Result<i64, StorageError> {
-    connection.execute(
-        "INSERT INTO webhook (id, settings, secrets, progress) VALUES (?, ?, ?, ?)",
-        params![webhook.id, json(webhook)?, sealed, json(progress)?],
-    )?;
-    Ok(connection.last_insert_rowid())
+    let sql = "INSERT INTO webhook (id, settings, secrets, progress) VALUES (?, ?, ?, ?) RETURNING key";
+    let row = params![webhook.id, json(webhook)?, sealed, json(progress)?];
+    Ok(connection.query_row(sql, row, |row| row.get(0))?)
 }
 
 /// Changes what a webhook wants.
@@ -327,14 +325,16 @@ pub fn record(transaction: &Transaction<'_>, key: i64, changes: &Changes) -> Res
         return Ok(());
     }
     let mut statement = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO webhook_delivery (webhook, cursor, state, event, at, body) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO webhook_delivery (webhook, cursor, state, event, at, body) VALUES (?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (webhook, cursor) DO UPDATE SET state = excluded.state, event = excluded.event, at = excluded.at, \
+         body = excluded.body",
     )?;
     for delivery in &changes.deliveries {
         let event = delivery.event.map(|event| *event.0.as_bytes());
         let event = event.as_ref().map(<[u8; 16]>::as_slice);
         let body = json(&delivery.body)?;
         let cursor = delivery.cursor.cast_signed();
-        statement.execute(params![key, cursor, delivery.state.as_str(), event, delivery.at.0, body])?;
+        statement.post(params![key, cursor, delivery.state.as_str(), event, delivery.at.0, body])?;
     }
     if let Some((keep, before)) = changes.prune {
         prune(transaction, key, changes.progress.cursor, keep, before)?;
@@ -369,7 +369,7 @@ fn prune(
 
 const COLUMNS: &str = "SELECT cursor, state, event, at, body FROM webhook_delivery";
 
-fn read(row: &Row<'_>) -> Result<Delivery, StorageError> {
+fn read(row: Row<'_>) -> Result<Delivery, StorageError> {
     let (state, body): (String, String) = (row.get(1)?, row.get(4)?);
     let event: Option<[u8; 16]> = row.get(2)?;
     Ok(Delivery {
@@ -382,11 +382,7 @@ fn read(row: &Row<'_>) -> Result<Delivery, StorageError> {
     })
 }
 
-fn collect(
-    connection: &Connection,
-    rest: &str,
-    values: impl rusqlite::Params,
-) -> Result<Vec<Delivery>, StorageError> {
+fn collect(connection: &Connection, rest: &str, values: impl Params) -> Result<Vec<Delivery>, StorageError> {
     let mut statement = connection.prepare_cached(&format!("{COLUMNS} {rest}"))?;
     let mut rows = statement.query(values)?;
     let mut found = Vec::new();
@@ -440,7 +436,7 @@ pub fn deliveries(connection: &Connection, key: i64, query: &Query) -> Result<Ve
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     collect(
         connection,
-        "WHERE webhook = ?1 AND cursor < ?2 AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR at >= ?4) \
+        "WHERE webhook = ?1 AND cursor < ?2 AND (CAST(?3 AS TEXT) IS NULL OR state = ?3) AND (CAST(?4 AS BIGINT) IS NULL OR at >= ?4) \
          ORDER BY cursor DESC LIMIT ?5",
         params![key, before, state, since, limit],
     )
@@ -496,7 +492,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut connection = crate::storage::open(&folder.path().join("w.db")).expect("it opens");
+        let mut connection = crate::storage::testing::open(folder.path());
         let progress = Progress { cursor: 7, ..Progress::default() };
         let key = add(&connection, &webhook(), b"sealed", &progress).expect("it is added");
         let mut failed = delivery(9, State::Pending);
@@ -540,7 +536,7 @@ mod tests {
     #[test]
     fn the_log_keeps_the_newest_what_is_pending_and_what_lies_beyond_the_cursor() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut connection = crate::storage::open(&folder.path().join("w.db")).expect("it opens");
+        let mut connection = crate::storage::testing::open(folder.path());
         let key = add(&connection, &webhook(), b"", &Progress::default()).expect("it is added");
         let state = |cursor| if cursor == 2 { State::Pending } else { State::Delivered };
         let deliveries = (1..=20).map(|cursor| delivery(cursor, state(cursor))).collect();

@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::outward::Outward;
 use crate::storage::secrets::SecretKey;
 use crate::storage::webhooks::{self as store, Attempt, Delivery, Progress, Replay, Webhook};
-use crate::storage::{Published, Reader, SqliteStore, StorageError};
+use crate::storage::{DatabaseStore, Published, Reader, StorageError};
 use endpoint::{Ask, Endpoint, Loaded};
 use known::lock;
 pub use known::{Known, Standing};
@@ -55,7 +55,7 @@ const STOP: Duration = Duration::from_secs(10);
 
 /// What every endpoint shares.
 struct Shared {
-    store: Arc<SqliteStore>,
+    store: Arc<DatabaseStore>,
     reader: Reader,
     outward: Arc<Outward>,
     metrics: Arc<Metrics>,
@@ -96,7 +96,7 @@ impl Webhooks {
     /// None are at work yet.
     #[must_use]
     pub fn new(
-        store: Arc<SqliteStore>,
+        store: Arc<DatabaseStore>,
         reader: Reader,
         outward: Arc<Outward>,
         secret_key: Arc<SecretKey>,
@@ -343,7 +343,7 @@ async fn keep_working(
 ) {
     let key = known.key;
     while !*stopping.borrow() {
-        let load = move |connection: &rusqlite::Connection| {
+        let load = move |connection: &crate::storage::db::Connection| {
             let Some(progress) = store::progress(connection, key)? else { return Ok(None) };
             let open = store::pending(connection, key)?;
             let settled = store::settled_after(connection, key, progress.cursor)?;
