@@ -44,9 +44,7 @@ use crate::om_endpoint::{self, Endpoint};
 use crate::outward::Outward;
 use crate::recordings::Recordings;
 use crate::storage::secrets::SecretKey;
-use crate::storage::{
-    Reader, SqliteStore, StorageError, devices as device_store, reader, webhooks as webhook_store,
-};
+use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
 use crate::webhooks::Webhooks;
 
 /// What every part of the service shares.
@@ -165,7 +163,7 @@ impl App {
             .with_context(|| format!("the store {} cannot be opened", path.display()))?;
         let key_file = config.store.key_file.clone().unwrap_or_else(|| path.with_extension("key"));
         let sealed = store.run(|connection| device_store::with_secrets(connection)).await?;
-        let hooks = store.run(|connection| webhook_store::count(connection)).await?;
+        let hooks = store.run(|connection| crate::webhooks::TABLES.count(connection)).await?;
         anyhow::ensure!(
             (sealed == 0 && hooks == 0) || key_file.exists(),
             "{} is missing, and the secrets of {sealed} devices and {hooks} webhooks were encrypted with it; restore it \

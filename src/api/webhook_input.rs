@@ -9,8 +9,7 @@ use super::auth::Caller;
 use super::device_input::missing;
 use super::error::{Kind, Problem};
 use super::input::device_id;
-use crate::storage::webhooks::Webhook;
-use crate::webhooks::names_a_kind;
+use crate::webhooks::{Webhook, names_a_kind};
 
 /// The longest description, in bytes.
 const LONGEST_DESCRIPTION: usize = 1000;

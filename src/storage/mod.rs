@@ -8,6 +8,7 @@
 pub mod block;
 pub mod commands;
 mod copier;
+pub mod deliveries;
 pub mod desired;
 pub mod devices;
 pub mod hub;
@@ -19,7 +20,6 @@ pub mod sqlite;
 pub mod statistics;
 pub mod tables;
 pub mod tokens;
-pub mod webhooks;
 pub mod writer;
 
 pub use hub::{Hub, Published};
