@@ -44,6 +44,7 @@ use crate::om_endpoint::{self, Endpoint};
 use crate::outward::Outward;
 use crate::recordings::Recordings;
 use crate::storage::secrets::SecretKey;
+use crate::targets::Targets;
 use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
 use crate::webhooks::Webhooks;
 
@@ -79,6 +80,8 @@ pub struct Services {
     pub outward: Arc<Outward>,
     /// Where events are delivered to.
     pub webhooks: Webhooks,
+    /// Where the devices' own reports are passed on to.
+    pub targets: Targets,
     pub(crate) keys_in_use: Arc<commands::KeysInUse>,
     pub(crate) leases: std::sync::Mutex<commands::lease::Leases>,
     /// Who is logged in to the Yeastars.
@@ -164,10 +167,11 @@ impl App {
         let key_file = config.store.key_file.clone().unwrap_or_else(|| path.with_extension("key"));
         let sealed = store.run(|connection| device_store::with_secrets(connection)).await?;
         let hooks = store.run(|connection| crate::webhooks::TABLES.count(connection)).await?;
+        let targets = store.run(|connection| crate::targets::TABLES.count(connection)).await?;
         anyhow::ensure!(
-            (sealed == 0 && hooks == 0) || key_file.exists(),
-            "{} is missing, and the secrets of {sealed} devices and {hooks} webhooks were encrypted with it; restore it \
-             from its backup",
+            (sealed == 0 && hooks == 0 && targets == 0) || key_file.exists(),
+            "{} is missing, and the secrets of {sealed} devices, {hooks} webhooks and {targets} targets were encrypted \
+             with it; restore it from its backup",
             key_file.display()
         );
         let secret_key = Arc::new(SecretKey::open(&key_file)?);
@@ -211,6 +215,14 @@ impl App {
             Arc::clone(&metrics),
             &config.webhooks,
         );
+        let targets = Targets::new(
+            Arc::clone(&store),
+            store.reader()?,
+            Arc::clone(&outward),
+            Arc::clone(&secret_key),
+            Arc::clone(&metrics),
+            &config.targets,
+        );
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
             recordings: Recordings::new(&config, &path),
@@ -225,6 +237,7 @@ impl App {
             link,
             outward,
             webhooks,
+            targets,
             command_log,
             interpreter: ports.interpreter,
             reader: store.reader()?,
@@ -257,6 +270,7 @@ impl App {
                 .with_context(|| format!("om_endpoint.listen = \"{address}\" cannot be opened"))?;
         }
         services.webhooks.start().await?;
+        services.targets.start().await?;
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
         Ok(Self { api_address: api.address, services, reports_address, om_address, om_endpoint, api })
     }
@@ -279,6 +293,7 @@ impl App {
         self.services.write_down().await;
         self.services.save_proofs().await;
         self.services.webhooks.stop().await;
+        self.services.targets.stop().await;
         self.api.stop().await;
         let store = Arc::clone(&self.services.store);
         let stopped = actix_web::web::block(move || store.stop()).await;

@@ -32,4 +32,5 @@ pub mod outward;
 pub mod random;
 pub mod recordings;
 pub mod storage;
+pub mod targets;
 pub mod webhooks;

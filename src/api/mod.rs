@@ -38,6 +38,8 @@ pub(crate) mod timeline;
 mod tls;
 mod tokens;
 mod view;
+mod target_input;
+mod targets;
 mod webhook_input;
 mod webhooks;
 mod websocket;
@@ -233,6 +235,11 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/webhooks/{webhook}/rotate-secret", "POST", post => webhooks::rotate);
     route!("/api/v1/webhooks/{webhook}/deliveries", "GET", get => webhooks::deliveries);
     route!("/api/v1/webhooks/{webhook}/deliveries/redeliver", "POST", post => webhooks::redeliver);
+    route!("/api/v1/targets", "GET, POST", get => targets::list, post => targets::create);
+    route!("/api/v1/targets/{target}", "GET, PATCH, DELETE",
+        get => targets::one, patch => targets::change, delete => targets::remove);
+    route!("/api/v1/targets/{target}/deliveries", "GET", get => targets::deliveries);
+    route!("/api/v1/targets/{target}/redeliver", "POST", post => targets::redeliver);
     route!("/api/v1/quarantine", "GET", get => quarantine::list);
 }
 

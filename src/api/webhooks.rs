@@ -429,18 +429,7 @@ async fn redeliver_range(
     since: &str,
     until: Option<&str>,
 ) -> Result<RedeliveryView, Problem> {
-    let read = |name: &'static str, text: &str| match time(name, Some(text)) {
-        Ok(Some(time)) => Ok(time),
-        _ => {
-            let detail = format!("{name} is an RFC 3339 time, for example 2026-11-21T10:00:00Z");
-            Err(Problem::new(Kind::Invalid, detail).field(name))
-        }
-    };
-    let since = read("since", since)?;
-    let until = until.map(|text| read("until", text)).transpose()?.unwrap_or_else(crate::clock::now);
-    if until < since {
-        return Err(Problem::new(Kind::Invalid, "until lies before since").field("until"));
-    }
+    let (since, until) = input::range(since, until)?;
     let range = state.services.webhooks.range(since, until).await?;
     if !known.replay(range).await.map_err(|error| not_now(&error))? {
         let detail =

@@ -181,6 +181,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     config.om_endpoint.check().map_err(ConfigError::Value)?;
     config.webhooks.check().map_err(ConfigError::Value)?;
+    config.targets.check().map_err(ConfigError::Value)?;
     let limits = &config.reports.limits;
     if limits.head_bytes < 256
         || limits.body_bytes < 256

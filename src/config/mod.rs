@@ -12,7 +12,7 @@ mod tests;
 pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked};
 pub use om_endpoint::{AddressRange, OmClient, OmEndpointConfig};
 pub(crate) use outward::LONGEST_DELAY;
-pub use outward::{OutwardConfig, WebhooksConfig};
+pub use outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
 pub use sections::{
     ApiConfig, CommandsConfig, Config, DeviceConfig, MetricsConfig, ModelConfig, ReportsConfig, StoreConfig,
 };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Millis;
 
 use super::om_endpoint::OmEndpointConfig;
-use super::outward::{OutwardConfig, WebhooksConfig};
+use super::outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
 use crate::devices::{DeviceSecrets, DeviceSettings};
 use crate::ingress::Limits;
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub outward: OutwardConfig,
     /// Deliveries to webhooks.
     pub webhooks: WebhooksConfig,
+    /// Reports passed on to targets.
+    pub targets: TargetsConfig,
     /// Recordings of calls.
     pub recordings: RecordingsConfig,
     /// Prometheus metrics.

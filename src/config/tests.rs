@@ -80,6 +80,9 @@ fn lists_come_from_variables_too() {
         ("SWITCHROOM_WEBHOOKS__RETRY_SCHEDULE", r#"["25h"]"#),
         ("SWITCHROOM_WEBHOOKS__RETRY_SCHEDULE", r#"["soon"]"#),
         ("SWITCHROOM_WEBHOOKS__TIMEOUT_SECONDS", "0"),
+        ("SWITCHROOM_TARGETS__RETRY_SCHEDULE", "[]"),
+        ("SWITCHROOM_TARGETS__MAX_AGE", "0s"),
+        ("SWITCHROOM_TARGETS__CONCURRENCY", "0"),
         ("SWITCHROOM_OUTWARD__ALLOW", r#"["everywhere"]"#),
     ] {
         let wrong: &[(&str, &str)] = &[(name, value)];

@@ -385,7 +385,8 @@ impl<F: Feed> Endpoint<F> {
         let limits = self.shared.limits();
         let metrics = &self.shared.metrics;
         F::took(metrics, attempt.duration_ms as f64 / 1000.0);
-        let why = attempt.status.map_or_else(
+        let status = attempt.status;
+        let why = status.map_or_else(
             || attempt.error.clone().unwrap_or_default(),
             |status| format!("the receiver answered {status}"),
         );
@@ -402,7 +403,7 @@ impl<F: Feed> Endpoint<F> {
             }
             Outcome::Failed { .. } => {
                 let failed = self.book.failed(cursor, Some(attempt));
-                match F::delay(&limits.schedule, failed, &outcome, crate::random::number()) {
+                match F::delay(&limits.schedule, failed, &outcome, status, crate::random::number()) {
                     Some(delay) => {
                         F::count(metrics, "retried");
                         self.book.retry(cursor, now.plus(delay));

@@ -153,8 +153,15 @@ pub trait Feed: Sized + Send + Sync + 'static {
         timeout: Duration,
     ) -> impl Future<Output = (Attempt, Outcome)> + Send;
 
-    /// How long after the `failed`-th failed attempt the next one is made; none: it is given up.
-    fn delay(schedule: &[Span], failed: u32, outcome: &Outcome, chance: u64) -> Option<Millis> {
+    /// How long after the `failed`-th failed attempt, which was answered with this status, the next one is made; none: it
+    /// is given up.
+    fn delay(
+        schedule: &[Span],
+        failed: u32,
+        outcome: &Outcome,
+        _status: Option<u16>,
+        chance: u64,
+    ) -> Option<Millis> {
         let retry_after = match outcome {
             Outcome::Failed { retry_after, .. } => *retry_after,
             _ => None,
