@@ -26,7 +26,7 @@ use switchroom_actors::ports::{
 };
 use switchroom_actors::reconcile::Reconciler;
 use switchroom_actors::recorder::Recorder;
-use switchroom_actors::supervision::{Dismiss, Supervise, Supervisor};
+use switchroom_actors::supervision::{Dismiss, Renew, Supervise, Supervisor};
 use switchroom_domain::fact::Fact;
 use switchroom_domain::id::DeviceId;
 use switchroom_domain::time::Millis;
@@ -38,14 +38,15 @@ use crate::config::Config;
 use crate::devices::{Device, DeviceSecrets, DeviceSettings, Registry, UnadoptedSenders};
 use crate::ingress::proof::ProofState;
 use crate::ingress::{self, Front, Listeners};
+use crate::keeping::{self, Keeping};
 use crate::link::{Link, yeastar};
 use crate::metrics::Metrics;
 use crate::om_endpoint::{self, Endpoint};
 use crate::outward::Outward;
 use crate::recordings::Recordings;
 use crate::storage::secrets::SecretKey;
-use crate::targets::Targets;
 use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
+use crate::targets::Targets;
 use crate::webhooks::Webhooks;
 
 /// What every part of the service shares.
@@ -82,6 +83,8 @@ pub struct Services {
     pub webhooks: Webhooks,
     /// Where the devices' own reports are passed on to.
     pub targets: Targets,
+    /// What forgets what is too old, and what is to be erased.
+    pub(crate) keeping: Keeping,
     pub(crate) keys_in_use: Arc<commands::KeysInUse>,
     pub(crate) leases: std::sync::Mutex<commands::lease::Leases>,
     /// Who is logged in to the Yeastars.
@@ -226,6 +229,7 @@ impl App {
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
             recordings: Recordings::new(&config, &path),
+            keeping: Keeping::default(),
             keys_in_use: Arc::default(),
             leases: std::sync::Mutex::default(),
             yeastars: yeastar::Keepers::new(
@@ -271,6 +275,7 @@ impl App {
         }
         services.webhooks.start().await?;
         services.targets.start().await?;
+        keeping::start(&services);
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
         Ok(Self { api_address: api.address, services, reports_address, om_address, om_endpoint, api })
     }
@@ -581,6 +586,15 @@ impl Services {
             self.store.run(move |connection| device_store::put_proofs(connection, &changed)).await
         {
             tracing::error!(%error, "it could not be written down what the devices' proofs remember");
+        }
+    }
+
+    /// Has a device's cell begin anew from the store, which was changed.
+    pub(crate) async fn renew(&self, device: &str) {
+        let Some(device) = DeviceId::new(device).ok().and_then(|id| self.registry.get(&id)) else { return };
+        let renew = Renew(device.settings.id.clone());
+        if self.arbiters[device.handle.arbiter].supervisor.send(renew).await.is_err() {
+            tracing::error!("a supervisor is gone");
         }
     }
 

@@ -111,6 +111,8 @@ pub struct Metrics {
     pub recording_bytes: IntCounter,
     /// `switchroom_recordings_pending`: recordings that wait for a try or are being fetched.
     pub recordings_pending: IntGauge,
+    /// `switchroom_retention_removed_total{kind}`: what was removed with age.
+    pub retention_removed: IntCounterVec,
     memory: Gauge,
     per_device: bool,
 }
@@ -387,6 +389,10 @@ impl Metrics {
                 registry,
                 IntCounter::new("switchroom_recording_bytes_total", "Bytes of recordings that were fetched.")
             ),
+            retention_removed: build!(
+                registry,
+                counter("switchroom_retention_removed_total", "What was removed with age.", &["kind"])
+            ),
             recordings_pending: build!(
                 registry,
                 IntGauge::new(
@@ -426,9 +432,16 @@ impl Metrics {
         for transport in ["sse", "websocket"] {
             self.event_clients.with_label_values(&[transport]).set(0);
         }
-        for actor in
-            ["device", "extension", "trunk", "call_leg", "group_queue", "command_supervisor", "webhook", "target"]
-        {
+        for actor in [
+            "device",
+            "extension",
+            "trunk",
+            "call_leg",
+            "group_queue",
+            "command_supervisor",
+            "webhook",
+            "target",
+        ] {
             self.restarts.with_label_values(&[actor]);
         }
         for dialect in ["om", "yeastar", "zycoo"] {
@@ -449,6 +462,9 @@ impl Metrics {
         }
         for outcome in ["delivered", "retried", "failed", "gap"] {
             self.target_deliveries.with_label_values(&[outcome]);
+        }
+        for kind in crate::keeping::kinds() {
+            self.retention_removed.with_label_values(&[kind]);
         }
         for outcome in ["available", "failed", "missing"] {
             self.recordings.with_label_values(&[outcome]);

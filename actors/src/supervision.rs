@@ -146,6 +146,11 @@ pub struct Supervise {
 #[rtype(result = "()")]
 pub struct Dismiss(pub DeviceId);
 
+/// Ends a cell's life and begins another from the store, which was changed. Reports wait meanwhile.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Renew(pub DeviceId);
+
 /// One supervised cell.
 struct Charge {
     handle: Arc<DeviceHandle>,
@@ -269,6 +274,26 @@ impl Handler<Dismiss> for Supervisor {
             };
             ctx.spawn(retire.into_actor(self));
         }
+    }
+}
+
+impl Handler<Renew> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Renew(device): Renew, ctx: &mut Self::Context) {
+        let Some(charge) = self.charges.get(&device) else { return };
+        // One that is down is being loaded already.
+        let Some(addr) = charge.handle.addr() else { return };
+        charge.handle.set(None);
+        let life = charge.life;
+        let retire = async move {
+            if addr.send(crate::device::messages::Retire).await.is_err() {
+                tracing::debug!("a cell had already gone when it was to be renewed");
+            }
+        };
+        ctx.spawn(retire.into_actor(self).map(move |(), supervisor, ctx| {
+            supervisor.rebuild((device, life), Duration::ZERO, None, ctx);
+        }));
     }
 }
 

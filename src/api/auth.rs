@@ -29,6 +29,8 @@ use switchroom_domain::view::{CallView, LegKind};
 use tokio::sync::watch;
 
 use super::error::{Kind, Problem};
+use crate::config::PrivacyConfig;
+use crate::privacy;
 pub use crate::storage::tokens::{Role, Scope};
 use crate::storage::{Reader, tokens};
 
@@ -49,21 +51,42 @@ pub struct Caller {
     extensions: Option<Arc<HashSet<String>>>,
     hash: [u8; 32],
     token: Arc<str>,
+    masked: bool,
 }
 
 impl Caller {
-    fn new(role: Role, scope: Scope, hash: [u8; 32], token: &str) -> Self {
+    fn new(role: Role, scope: Scope, hash: [u8; 32], token: &str, masked: bool) -> Self {
         let set = |list: Vec<String>| Arc::new(list.into_iter().collect::<HashSet<_>>());
         let devices = (!scope.devices.is_empty()).then(|| set(scope.devices));
         let limited = role == Role::Agent || !scope.extensions.is_empty();
         let extensions = limited.then(|| set(scope.extensions));
-        Self { role, devices, extensions, hash, token: token.into() }
+        Self { role, devices, extensions, hash, token: token.into(), masked }
     }
 
     /// The id of their token; `admin` for the one of the configuration.
     #[must_use]
     pub fn token_id(&self) -> &str {
         &self.token
+    }
+
+    /// Are they given telephone numbers masked?
+    #[must_use]
+    pub const fn is_masked(&self) -> bool {
+        self.masked
+    }
+
+    /// Refuses to look for what they may not see: an answer would tell whether it is there.
+    ///
+    /// # Errors
+    /// 403, naming the field.
+    pub(super) fn may_look_for(&self, field: &'static str, value: &str) -> Result<(), Problem> {
+        let is_part = matches!(field, "number_prefix" | "number_suffix");
+        if self.masked && (is_part || privacy::is_masked(value)) {
+            let detail =
+                format!("telephone numbers are masked for the role {}, and cannot be looked for", self.role);
+            return Err(Problem::new(Kind::Forbidden, detail).field(field));
+        }
+        Ok(())
     }
 
     /// The hash of their token.
@@ -185,6 +208,7 @@ pub(super) fn unauthorized() -> Problem {
 /// Knows the tokens.
 pub struct Tokens {
     admin: Option<[u8; 32]>,
+    masked: Vec<Role>,
     reader: Reader,
     known: Mutex<HashMap<[u8; 32], (Instant, Caller)>>,
     removed: watch::Sender<u64>,
@@ -193,9 +217,10 @@ pub struct Tokens {
 impl Tokens {
     /// Those of the store, and the admin's from the configuration.
     #[must_use]
-    pub fn new(admin: Option<&str>, reader: Reader) -> Self {
+    pub fn new(admin: Option<&str>, privacy: &PrivacyConfig, reader: Reader) -> Self {
         Self {
             admin: admin.map(tokens::hash),
+            masked: privacy.mask_numbers_for.clone(),
             reader,
             known: Mutex::default(),
             removed: watch::Sender::new(0),
@@ -222,7 +247,7 @@ impl Tokens {
     async fn by_hash(&self, hash: [u8; 32]) -> Result<Option<Caller>, Problem> {
         // Hashes are compared, in constant time: how far a guess is right cannot be measured.
         if self.admin.as_ref().is_some_and(|admin| bool::from(admin.ct_eq(&hash))) {
-            return Ok(Some(Caller::new(Role::Admin, Scope::default(), hash, "admin")));
+            return Ok(Some(Caller::new(Role::Admin, Scope::default(), hash, "admin", false)));
         }
         if let Some((at, caller)) = self.lock().get(&hash)
             && at.elapsed() < BELIEVED
@@ -238,7 +263,8 @@ impl Tokens {
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        let caller = Caller::new(token.role, token.scope, hash, &token.id);
+        let masked = self.masked.contains(&token.role);
+        let caller = Caller::new(token.role, token.scope, hash, &token.id, masked);
         known.insert(hash, (Instant::now(), caller.clone()));
         Ok(Some(caller))
     }
@@ -342,9 +368,9 @@ mod tests {
 
     #[test]
     fn an_agent_without_extensions_sees_no_call() {
-        let agent = Caller::new(Role::Agent, Scope::default(), [0; 32], "test");
+        let agent = Caller::new(Role::Agent, Scope::default(), [0; 32], "test", false);
         assert!(agent.extensions().is_some_and(HashSet::is_empty));
-        let viewer = Caller::new(Role::Viewer, Scope::default(), [0; 32], "test");
+        let viewer = Caller::new(Role::Viewer, Scope::default(), [0; 32], "test", false);
         assert!(viewer.extensions().is_none() && !viewer.is_scoped());
     }
 }

@@ -11,8 +11,9 @@ use super::auth::{COOKIE_NAME, unauthorized};
 use super::error::{Problem, ProblemBody};
 use super::input::Params;
 use super::{
-    State, adoption, call_actions, calls, commands, configure, devices, entities, events, observe,
-    quarantine, recordings, records, statistics, stream, targets, timeline, tokens, webhooks, websocket,
+    State, adoption, audit, call_actions, calls, commands, configure, devices, entities, erasures, events,
+    observe, quarantine, recordings, records, statistics, stream, targets, timeline, tokens, webhooks,
+    websocket,
 };
 
 /// The whole API.
@@ -37,7 +38,7 @@ use super::{
         webhooks::list, webhooks::create, webhooks::one, webhooks::change, webhooks::remove, webhooks::ping,
         webhooks::rotate, webhooks::deliveries, webhooks::redeliver,
         targets::list, targets::create, targets::one, targets::change, targets::remove, targets::deliveries,
-        targets::redeliver, quarantine::list,
+        targets::redeliver, quarantine::list, audit::list, audit::verify, erasures::create, erasures::list, erasures::one,
         observe::metrics, observe::device_metrics, observe::healthz, observe::readyz,
     ),
     components(schemas(ProblemBody, events::EventEnvelope)),
@@ -55,6 +56,7 @@ use super::{
         (name = "webhooks", description = "Events delivered to URLs"),
         (name = "targets", description = "The devices' own reports, passed on to application servers"),
         (name = "tokens", description = "Who may use the API"),
+        (name = "audit", description = "Who did what and who heard what; erasing a number"),
         (name = "operation", description = "Health and metrics"),
     )
 )]

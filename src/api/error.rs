@@ -144,6 +144,13 @@ pub struct ProblemBody<'a> {
 }
 
 impl Problem {
+    /// The same, for those who may not see telephone numbers.
+    #[must_use]
+    pub(super) fn masked(mut self) -> Self {
+        self.detail = crate::privacy::mask(&self.detail).into_owned();
+        self
+    }
+
     /// A problem of this kind.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {

@@ -60,6 +60,9 @@ impl Filter {
         let kinds = (!patterns.is_empty()).then(|| EventKind::ALL.iter().map(wanted).collect());
         let extensions: HashSet<String> =
             list(wish.extension.as_deref()).into_iter().map(str::to_owned).collect();
+        for extension in &extensions {
+            caller.may_look_for("extension", extension)?;
+        }
         Ok(Self {
             caller,
             devices: (!devices.is_empty()).then_some(devices),

@@ -8,7 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::Method;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::Next;
@@ -17,8 +17,10 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::State;
+use super::audit::Audited;
 use super::auth::{self, Caller};
 use super::error::{Kind, Problem};
+use super::mask::{Form, Masked};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Nothing that an answer of the API holds is to be run or framed.
@@ -76,10 +78,49 @@ async fn answer(
     next: Next<impl MessageBody + 'static>,
     id: &str,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let mut request = request;
     if let Err(problem) = admit(&request).await {
         return Ok(request.into_response(problem.respond(id)));
     }
-    Ok(next.call(request).await?.map_into_boxed_body())
+    let is_masked = request.extensions().get::<Caller>().is_some_and(Caller::is_masked);
+    let audited = match Audited::of(&mut request).await {
+        Ok(audited) => audited.zip(request.app_data::<web::Data<State>>().cloned()),
+        Err(problem) => return Ok(request.into_response(problem.respond(id))),
+    };
+    let called = next.call(request).await;
+    if let Some((audited, state)) = audited {
+        let (pattern, device, status) = match &called {
+            Ok(response) => {
+                let request = response.request();
+                let device = request.match_info().get("device").map(str::to_owned);
+                (request.match_pattern(), device, response.status())
+            }
+            Err(error) => (None, None, error.as_response_error().status_code()),
+        };
+        if let Err(problem) = audited.answered(&state, pattern, device, status).await {
+            return Err(problem.into());
+        }
+    }
+    let response = match called {
+        Ok(response) => response.map_into_boxed_body(),
+        Err(error) if is_masked => return Err(problem_of(&error).masked().into()),
+        Err(error) => return Err(error),
+    };
+    Ok(if is_masked { masked(response, id) } else { response })
+}
+
+/// The answer for those who may not see telephone numbers.
+fn masked(mut response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    if response.status().is_client_error() || response.status().is_server_error() {
+        response = explain(response, id);
+    }
+    match Form::of(response.headers()) {
+        Some(form) => {
+            response.headers_mut().remove(CONTENT_LENGTH);
+            response.map_body(|_, body| Masked::new(body, form).boxed())
+        }
+        None => response,
+    }
 }
 
 /// Finds out who asks; refuses whom no route without a token is meant for.

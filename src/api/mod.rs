@@ -10,6 +10,7 @@
 #![allow(unused_qualifications, reason = "the macros that describe routes qualify what they are given")]
 
 mod adoption;
+mod audit;
 pub mod auth;
 mod call_actions;
 mod calls;
@@ -19,11 +20,13 @@ mod device_input;
 mod devices;
 mod docs;
 mod entities;
+mod erasures;
 pub mod error;
 mod events;
 mod feed;
 mod filter;
 mod input;
+mod mask;
 mod middleware;
 mod observe;
 mod quarantine;
@@ -32,14 +35,14 @@ mod records;
 mod statistics;
 mod stream;
 mod subscriber;
+mod target_input;
+mod targets;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeline;
 mod tls;
 mod tokens;
 mod view;
-mod target_input;
-mod targets;
 mod webhook_input;
 mod webhooks;
 mod websocket;
@@ -90,7 +93,7 @@ impl State {
     fn new(services: Arc<Services>, address: SocketAddr) -> Self {
         let config = &services.config;
         Self {
-            tokens: Tokens::new(config.api.admin_token.as_deref(), services.reader.clone()),
+            tokens: Tokens::new(config.api.admin_token.as_deref(), &config.privacy, services.reader.clone()),
             streams: Arc::default(),
             ending: watch::Sender::new(false),
             fleet: tokio::sync::Mutex::default(),
@@ -240,6 +243,10 @@ fn routes(app: &mut web::ServiceConfig) {
         get => targets::one, patch => targets::change, delete => targets::remove);
     route!("/api/v1/targets/{target}/deliveries", "GET", get => targets::deliveries);
     route!("/api/v1/targets/{target}/redeliver", "POST", post => targets::redeliver);
+    route!("/api/v1/audit", "GET", get => audit::list);
+    route!("/api/v1/audit/verify", "GET", get => audit::verify);
+    route!("/api/v1/erasures", "GET, POST", get => erasures::list, post => erasures::create);
+    route!("/api/v1/erasures/{erasure}", "GET", get => erasures::one);
     route!("/api/v1/quarantine", "GET", get => quarantine::list);
 }
 

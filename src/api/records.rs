@@ -103,6 +103,15 @@ impl Search {
         if query.kind.is_some() && T::KIND == Kind::Conversation {
             return Err(Problem::new(Wrong::BadParameter, "`type` is of call records").field("type"));
         }
+        let sought = [
+            ("extension", &query.extension),
+            ("number", &query.number),
+            ("number_prefix", &query.number_prefix),
+            ("number_suffix", &query.number_suffix),
+        ];
+        for (field, value) in sought {
+            value.as_deref().map_or(Ok(()), |value| caller.may_look_for(field, value))?;
+        }
         let is = |number: Option<String>| number.map(Number::Is);
         let numbers = [
             is(query.extension),

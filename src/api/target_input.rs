@@ -145,7 +145,8 @@ fn checked_kinds(kinds: Vec<String>) -> Result<Vec<String>, Problem> {
 }
 
 fn checked_password(password: String) -> Result<String, Problem> {
-    let fits = (1..=LONGEST_PASSWORD).contains(&password.len()) && password.bytes().all(|b| b.is_ascii_graphic());
+    let fits =
+        (1..=LONGEST_PASSWORD).contains(&password.len()) && password.bytes().all(|b| b.is_ascii_graphic());
     if !fits {
         let detail = format!("a password has 1 to {LONGEST_PASSWORD} letters, digits and signs of ASCII");
         return Err(invalid("password", detail));

@@ -375,7 +375,8 @@ pub(super) async fn redeliver(
         (Some(report), None) if wish.until.is_none() => one_again(&state, &known, &report).await?,
         (None, Some(since)) => range_again(&state, &known, &since, wish.until.as_deref()).await?,
         _ => {
-            let detail = "give `report` (a report's id), or `since` and, if need be, `until` (RFC 3339 times)";
+            let detail =
+                "give `report` (a report's id), or `since` and, if need be, `until` (RFC 3339 times)";
             return Err(Problem::new(Kind::Invalid, detail));
         }
     };
@@ -393,7 +394,9 @@ async fn one_again(state: &State, known: &Known, report: &str) -> Result<PassedA
     let delivery = state.services.targets.of_report(known, id).await?.ok_or_else(absent)?;
     let found = state.services.targets.report(delivery.cursor).await?;
     // What it wants may have changed since.
-    found.filter(|received| received.delivery().item == Some(id) && known.wants(received)).ok_or_else(absent)?;
+    found
+        .filter(|received| received.delivery().item == Some(id) && known.wants(received))
+        .ok_or_else(absent)?;
     known.again(delivery).await.map_err(|error| not_now(&error))?;
     Ok(PassedAgainView { report: Some(ReportId(id)), since: None, until: None })
 }

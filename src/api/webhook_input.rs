@@ -36,6 +36,8 @@ pub(super) struct NewWebhook {
     /// For people.
     #[serde(default)]
     description: String,
+    /// Whether telephone numbers are masked in what is delivered; always, if they are for the token's role.
+    mask_numbers: Option<bool>,
 }
 
 /// What may be changed of a webhook. What is absent stays as it is.
@@ -53,6 +55,8 @@ pub(super) struct WebhookChange {
     extensions: Option<Vec<Number>>,
     /// For people.
     description: Option<String>,
+    /// Whether telephone numbers are masked in what is delivered.
+    mask_numbers: Option<bool>,
     /// `enabled` delivers again from where it stood; `disabled` delivers nothing until then.
     pub(super) state: Option<WebhookState>,
 }
@@ -103,6 +107,7 @@ impl NewWebhook {
             devices: checked_devices(state, caller, self.devices)?,
             extensions: checked_extensions(caller, numbers(self.extensions))?,
             description: checked_description(self.description)?,
+            mask_numbers: checked_mask(caller, self.mask_numbers)?.unwrap_or_else(|| caller.is_masked()),
             created_at: crate::clock::now(),
         })
     }
@@ -126,18 +131,31 @@ impl WebhookChange {
         let devices = self.devices.map(|devices| checked_devices(state, caller, devices)).transpose()?;
         let extensions = self.extensions.map(|list| checked_extensions(caller, numbers(list))).transpose()?;
         let description = self.description.map(checked_description).transpose()?;
+        let mask_numbers = checked_mask(caller, self.mask_numbers)?;
         Ok(move |webhook: &mut Webhook| {
             webhook.url = url.unwrap_or_else(|| std::mem::take(&mut webhook.url));
             webhook.kinds = kinds.unwrap_or_else(|| std::mem::take(&mut webhook.kinds));
             webhook.devices = devices.unwrap_or_else(|| std::mem::take(&mut webhook.devices));
             webhook.extensions = extensions.unwrap_or_else(|| std::mem::take(&mut webhook.extensions));
             webhook.description = description.unwrap_or_else(|| std::mem::take(&mut webhook.description));
+            webhook.mask_numbers = mask_numbers.unwrap_or(webhook.mask_numbers);
         })
     }
 }
 
 pub(super) fn invalid(field: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(Kind::Invalid, detail).field(field)
+}
+
+fn checked_mask(caller: &Caller, mask: Option<bool>) -> Result<Option<bool>, Problem> {
+    if caller.is_masked() && mask == Some(false) {
+        let role = caller.role;
+        return Err(invalid(
+            "mask_numbers",
+            format!("telephone numbers are masked for the role {role}; leave it out"),
+        ));
+    }
+    Ok(mask)
 }
 
 pub(super) async fn checked_url(state: &State, url: &str) -> Result<String, Problem> {
@@ -174,7 +192,11 @@ fn checked_kinds(kinds: Vec<String>) -> Result<Vec<String>, Problem> {
 }
 
 /// Devices that are there and that the caller may see; who is limited to some gets no others.
-pub(super) fn checked_devices(state: &State, caller: &Caller, devices: Vec<String>) -> Result<Vec<String>, Problem> {
+pub(super) fn checked_devices(
+    state: &State,
+    caller: &Caller,
+    devices: Vec<String>,
+) -> Result<Vec<String>, Problem> {
     bounded("devices", &devices)?;
     for device in &devices {
         let id = device_id(device)?;

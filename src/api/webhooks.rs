@@ -38,6 +38,8 @@ pub(super) struct WebhookView {
     extensions: Vec<String>,
     /// For people.
     description: String,
+    /// Telephone numbers are masked in what is delivered.
+    mask_numbers: bool,
     /// Whether events are delivered.
     state: WebhookState,
     /// Why they are not.
@@ -73,6 +75,7 @@ impl WebhookView {
             devices: webhook.devices,
             extensions: webhook.extensions,
             description: webhook.description,
+            mask_numbers: webhook.mask_numbers,
             state,
             reason,
             disabled_at,
@@ -95,7 +98,9 @@ fn sees(caller: &Caller, known: &Known) -> bool {
     let within = |own: Option<&std::collections::HashSet<String>>, list: &[String]| {
         own.is_none_or(|own| !list.is_empty() && list.iter().all(|item| own.contains(item)))
     };
-    within(caller.devices(), &webhook.devices) && within(caller.extensions(), &webhook.extensions)
+    (webhook.mask_numbers || !caller.is_masked())
+        && within(caller.devices(), &webhook.devices)
+        && within(caller.extensions(), &webhook.extensions)
 }
 
 /// The webhook of this id, if the caller may see it.

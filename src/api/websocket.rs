@@ -30,6 +30,7 @@ use super::feed::{Feed, Reset};
 use super::filter::{Filter, Wish};
 use super::input::Params;
 use super::subscriber::{Next, Place, StreamQuery, Subscriber};
+use crate::privacy;
 use crate::storage::Published;
 
 /// How often the server pings.
@@ -148,6 +149,8 @@ impl Connection {
     }
 
     async fn say(&mut self, text: String) -> Result<(), End> {
+        let is_masked = self.subscriber.feed.filter().caller().is_masked();
+        let text = if is_masked { privacy::masked_json(&text) } else { text };
         match timeout(SLOW, self.session.text(text)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::sections::Config;
+use crate::storage::tokens::Role;
 
 /// What limits may allow a head or a body, in bytes: reports have a few hundred.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
@@ -161,6 +162,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if !config.store.url.starts_with("sqlite://") {
         return wrong("store.url must be sqlite://PATH");
+    }
+    if config.privacy.mask_numbers_for.contains(&Role::Admin) {
+        return wrong("privacy.mask_numbers_for cannot have admin: somebody must see what there is");
     }
     let commands = &config.commands;
     if commands.connect_seconds == 0 || commands.timeout_seconds == 0 || commands.wait_seconds == 0 {

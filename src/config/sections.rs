@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Millis;
 
+use super::keeping::{PrivacyConfig, RetentionConfig};
 use super::om_endpoint::OmEndpointConfig;
 use super::outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
 use crate::devices::{DeviceSecrets, DeviceSettings};
@@ -35,6 +36,10 @@ pub struct Config {
     pub targets: TargetsConfig,
     /// Recordings of calls.
     pub recordings: RecordingsConfig,
+    /// How long what is remembered is kept.
+    pub retention: RetentionConfig,
+    /// Who may see telephone numbers.
+    pub privacy: PrivacyConfig,
     /// Prometheus metrics.
     pub metrics: MetricsConfig,
     /// Devices that stand in the file.

@@ -23,6 +23,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is nothing; others when it cannot be read.
     fn open(&self, name: &str) -> io::Result<Box<dyn Reading>>;
+
+    /// Deletes what is stored under a name, if it is there.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    fn remove(&self, name: &str) -> io::Result<()>;
 }
 
 /// A folder. Only its owner can read it: these are people's words.
@@ -50,6 +56,13 @@ impl Store for Folder {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Reading>> {
         Ok(Box::new(File::open(self.0.join(name))?))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.0.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -94,6 +107,13 @@ mod tests {
             store.open("2026/a.wav").expect("it is there").read_to_string(&mut read).expect("it is read");
             assert_eq!(read, text);
             assert!(!part.exists());
+        }
+        for _ in 0..2 {
+            store.remove("2026/a.wav").expect("it is gone, and stays so");
+            assert_eq!(
+                store.open("2026/a.wav").err().map(|error| error.kind()),
+                Some(io::ErrorKind::NotFound)
+            );
         }
         #[cfg(unix)]
         {

@@ -154,14 +154,9 @@ impl<'a> Block<'a> {
     }
 
     fn packed(&self) -> Result<Vec<u8>, StorageError> {
-        let plain = postcard::to_extend(self, vec![PLAIN])
+        let plain = postcard::to_allocvec(self)
             .map_err(|error| StorageError::Corrupt(format!("a block cannot be packed: {error}")))?;
-        if plain.len() < WORTH_PACKING {
-            return Ok(plain);
-        }
-        let mut packed = vec![PACKED];
-        packed.extend(lz4_flex::block::compress_prepend_size(&plain[1..]));
-        Ok(packed)
+        Ok(pack(plain))
     }
 
     /// The devices in it, as a sorted list that is looked at before the body is read.
@@ -222,6 +217,16 @@ impl Logged<'_> {
     }
 }
 
+fn pack(mut plain: Vec<u8>) -> Vec<u8> {
+    if plain.len() < WORTH_PACKING {
+        plain.insert(0, PLAIN);
+        return plain;
+    }
+    let mut packed = vec![PACKED];
+    packed.extend(lz4_flex::block::compress_prepend_size(&plain));
+    packed
+}
+
 fn unpack(body: &[u8]) -> Result<Cow<'_, [u8]>, StorageError> {
     let corrupt = |what: String| StorageError::Corrupt(format!("a block of the log cannot be read: {what}"));
     match body.split_first() {
@@ -243,6 +248,63 @@ fn unpack(body: &[u8]) -> Result<Cow<'_, [u8]>, StorageError> {
 fn holds(devices: &[u8], device: i64) -> bool {
     let (keys, _) = devices.as_chunks::<8>();
     keys.binary_search(&device.to_be_bytes()).is_ok()
+}
+
+/// Blocks that named a number, as they are without it.
+#[derive(Debug, Default)]
+pub struct Rewritten {
+    /// Each with its last report, by which it is known.
+    pub blocks: Vec<(i64, Vec<u8>)>,
+    /// How often the number stood in them.
+    pub places: usize,
+    /// The last report after which it goes on; none: this was the end.
+    pub next: Option<i64>,
+}
+
+/// Looks through a page of the log for a number.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn look(
+    connection: &Connection,
+    after: i64,
+    limit: usize,
+    number: &str,
+) -> Result<Rewritten, StorageError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT last_report, body FROM log WHERE last_report > ? ORDER BY last_report LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![after, count(limit)])?;
+    let (mut found, mut looked) = (Rewritten::default(), 0);
+    while let Some(row) = rows.next()? {
+        let (last_report, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let mut plain = unpack(&body)?.into_owned();
+        // What replaces a number is as long as it was, so that everything else stays where it is.
+        let places = crate::privacy::erase(&mut plain, number);
+        if places > 0 {
+            found.places += places;
+            found.blocks.push((last_report, pack(plain)));
+        }
+        looked += 1;
+        found.next = Some(last_report);
+    }
+    found.next = found.next.filter(|_| looked >= limit);
+    Ok(found)
+}
+
+/// Writes blocks back.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn write_back(connection: &mut Connection, blocks: &[(i64, Vec<u8>)]) -> Result<(), StorageError> {
+    let transaction = connection.transaction()?;
+    for (last_report, body) in blocks {
+        transaction
+            .prepare_cached("UPDATE log SET body = ? WHERE last_report = ?")?
+            .execute(params![body, last_report])?;
+    }
+    transaction.commit()?;
+    Ok(())
 }
 
 /// Where the log ends: its last report and its last event.

@@ -58,7 +58,11 @@ impl Hub {
     /// A hub that goes on after this cursor.
     #[must_use]
     pub fn new(latest: u64) -> Arc<Self> {
-        Arc::new(Self { tail: RwLock::new(VecDeque::new()), latest: watch::Sender::new(latest), logged: watch::Sender::new(0) })
+        Arc::new(Self {
+            tail: RwLock::new(VecDeque::new()),
+            latest: watch::Sender::new(latest),
+            logged: watch::Sender::new(0),
+        })
     }
 
     /// Publishes events that were just committed; their cursors go on from the last ones without a hole.
@@ -80,6 +84,13 @@ impl Hub {
     #[must_use]
     pub fn latest(&self) -> u64 {
         *self.latest.borrow()
+    }
+
+    /// Keeps nothing in memory: the store was changed, and is to be read instead.
+    pub fn forget(&self) {
+        let forgotten =
+            std::mem::take(&mut *self.tail.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        drop(forgotten);
     }
 
     /// Tells when there is more.

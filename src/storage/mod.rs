@@ -5,6 +5,7 @@
 //! connections of their own. SQLite runs in WAL mode with `synchronous = FULL`: what was acknowledged survives
 //! the loss of power as far as the disk keeps its word.
 
+pub mod audit;
 pub mod block;
 pub mod commands;
 mod copier;
@@ -12,6 +13,7 @@ pub mod deliveries;
 pub mod desired;
 pub mod devices;
 pub mod hub;
+pub mod keeping;
 pub mod reader;
 pub mod recordings;
 pub mod records;

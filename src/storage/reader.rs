@@ -44,7 +44,8 @@ impl Reader {
         Ok(Self { path: path.to_owned(), idle: Arc::new(Mutex::new(vec![first])), settler })
     }
 
-    async fn settle(&self) {
+    /// Everything published before is in its table after this, unless the disk is very slow.
+    pub(crate) async fn settle(&self) {
         if let Some(settler) = &self.settler {
             settler.settle().await;
         }

@@ -362,6 +362,27 @@ fn select(
     bodies.iter().map(|body| from_json(body)).collect()
 }
 
+/// Settled recordings that were announced before this time, the oldest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn older(connection: &Connection, before: i64, limit: usize) -> Result<Vec<Recording>, StorageError> {
+    let sql = "SELECT body FROM recording WHERE place < ? AND next_at IS NULL ORDER BY place LIMIT ?";
+    let mut statement = connection.prepare_cached(sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let bodies = statement.query_map(params![before << 20, limit], body)?.collect::<Result<Vec<_>, _>>()?;
+    bodies.iter().map(|body| from_json(body)).collect()
+}
+
+/// Forgets a recording. Its audio is for the caller to delete.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn remove(connection: &Connection, id: CdrId) -> Result<(), StorageError> {
+    connection.execute("DELETE FROM recording WHERE id = ?", params![id.0.as_bytes().as_slice()])?;
+    Ok(())
+}
+
 /// How far the log of events was looked through; none if that never began.
 ///
 /// # Errors

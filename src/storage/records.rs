@@ -301,6 +301,36 @@ fn take_parties(
     Ok(())
 }
 
+/// Removes up to so many records from before this time, the oldest first; gives how many. Sums stay.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn prune(
+    connection: &mut Connection,
+    kind: Kind,
+    before: i64,
+    limit: usize,
+) -> Result<usize, StorageError> {
+    let table = kind.table();
+    let transaction = connection.transaction()?;
+    let old: Vec<(i64, String)> = transaction
+        .prepare_cached(&format!(
+            "SELECT place, parties FROM {table} WHERE place < ? ORDER BY place LIMIT ?"
+        ))?
+        .query_map(params![before << BITS, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (place, parties) in &old {
+        take_parties(&transaction, kind, *place, parties)?;
+        transaction
+            .prepare_cached(&format!("DELETE FROM {table} WHERE place = ?"))?
+            .execute(params![place])?;
+    }
+    transaction.commit()?;
+    Ok(old.len())
+}
+
 /// Fills in what a database of an earlier version lacks: by what its records are found.
 ///
 /// # Errors

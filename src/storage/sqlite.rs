@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("records.sql"),
     include_str!("webhooks.sql"),
     include_str!("recordings.sql"),
+    include_str!("keeping.sql"),
     include_str!("targets.sql"),
 ];
 

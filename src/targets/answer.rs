@@ -118,7 +118,11 @@ mod tests {
     #[test]
     fn answers_are_read_however_they_are_framed() {
         let whole = |status, keeps, text: &str| {
-            assert_eq!(read(text.as_bytes()), Answer::Whole { status, keeps, length: text.len() }, "{text:?}");
+            assert_eq!(
+                read(text.as_bytes()),
+                Answer::Whole { status, keeps, length: text.len() },
+                "{text:?}"
+            );
         };
         whole(200, true, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         whole(200, false, "HTTP/1.1 200 OK\r\ncontent-length:2\r\nConnection: Close\r\n\r\nok");
@@ -133,7 +137,14 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_answer_is_said_so() {
-        for text in ["", "HTTP/1.1 200 OK\r\n", "\r\n\r\n", "ok\n\n", "HTTP/1.1 nonsense\r\n\r\n", "HTTP/1.1 999 x\n\n"] {
+        for text in [
+            "",
+            "HTTP/1.1 200 OK\r\n",
+            "\r\n\r\n",
+            "ok\n\n",
+            "HTTP/1.1 nonsense\r\n\r\n",
+            "HTTP/1.1 999 x\n\n",
+        ] {
             assert_eq!(read(text.as_bytes()), Answer::Partial, "{text:?}");
         }
         for text in [

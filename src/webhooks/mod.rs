@@ -54,6 +54,9 @@ pub struct Webhook {
     pub extensions: Vec<String>,
     /// For people.
     pub description: String,
+    /// Telephone numbers are masked in what is delivered.
+    #[serde(default)]
+    pub mask_numbers: bool,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -152,6 +155,9 @@ impl Feed for Events {
     ) -> (Attempt, Outcome) {
         let mut body = String::with_capacity(item.json_len());
         item.write_json(&mut body);
+        if wish.settings.mask_numbers {
+            body = crate::privacy::masked_json(&body);
+        }
         let id = item.sealed.event.id.to_string();
         send::send(&shared.outward, &wish.settings.url, &wish.secrets, &id, body, timeout).await
     }

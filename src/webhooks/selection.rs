@@ -68,6 +68,7 @@ mod tests {
                 devices: list(devices),
                 extensions: list(extensions),
                 description: String::new(),
+                mask_numbers: false,
                 created_at: Timestamp(0),
             })
         };

@@ -1,0 +1,394 @@
+//! Forgetting: what is older than it is to be kept, and a number that is to be erased. Everything is done a little at a
+//! time, between the commits of what comes in.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use serde::{Deserialize, Serialize};
+use switchroom_domain::time::Timestamp;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::StorageError;
+use crate::privacy;
+
+/// Where ids of version 7 of this time begin.
+fn id_of(at: i64) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&at.max(0).to_be_bytes()[2..]);
+    id
+}
+
+fn bounded(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Removes up to so many rows of the log from before this time, the oldest first: not the last one, and none that a
+/// cell or a table still lacks. Gives how many.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn prune_log(connection: &Connection, before: i64, limit: usize) -> Result<usize, StorageError> {
+    let reached = |key: &str| {
+        let text: Option<String> = connection
+            .query_row("SELECT value FROM meta WHERE key = ?", params![key], |row| row.get(0))
+            .optional()?;
+        Ok::<i64, StorageError>(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+    };
+    let floor = reached("replay_floor")?.min(reached("tables_reach")?);
+    let sql = "DELETE FROM log WHERE last_report IN (SELECT last_report FROM log WHERE at < ?1 AND last_report <= ?2 \
+               ORDER BY last_report LIMIT ?3) AND last_report < (SELECT max(last_report) FROM log)";
+    Ok(connection.execute(sql, params![before, floor, bounded(limit)])?)
+}
+
+/// Removes up to so many ended calls that began before this time; gives how many.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn prune_calls(connection: &Connection, before: i64, limit: usize) -> Result<usize, StorageError> {
+    let sql = "DELETE FROM call WHERE id IN (SELECT id FROM call WHERE id < ? ORDER BY id LIMIT ?)";
+    Ok(connection.execute(sql, params![id_of(before).as_slice(), bounded(limit)])?)
+}
+
+/// Removes up to so many settled commands from before this time; gives how many.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn prune_commands(connection: &Connection, before: i64, limit: usize) -> Result<usize, StorageError> {
+    let sql = "DELETE FROM command WHERE id IN (SELECT id FROM command WHERE id < ? AND open = 0 ORDER BY id LIMIT ?)";
+    Ok(connection.execute(sql, params![id_of(before).as_slice(), bounded(limit)])?)
+}
+
+/// What is looked through for a number beside the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// Ended calls.
+    Call,
+    /// Call records.
+    Cdr,
+    /// Conversations.
+    Conversation,
+    /// Commands.
+    Command,
+    /// Recordings.
+    Recording,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Call, Self::Cdr, Self::Conversation, Self::Command, Self::Recording];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Cdr => "cdr",
+            Self::Conversation => "conversation",
+            Self::Command => "command",
+            Self::Recording => "recording",
+        }
+    }
+
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Call | Self::Command => "id",
+            Self::Cdr | Self::Conversation | Self::Recording => "place",
+        }
+    }
+
+    /// A JSON text, and where numbers stand beside it.
+    const fn columns(self) -> [&'static str; 2] {
+        match self {
+            Self::Cdr | Self::Conversation => ["body", "parties"],
+            Self::Call | Self::Command | Self::Recording => ["body", "body"],
+        }
+    }
+
+    /// What comes before every key.
+    const fn beginning(self) -> Value {
+        match self {
+            Self::Call | Self::Command => Value::Blob(Vec::new()),
+            Self::Cdr | Self::Conversation | Self::Recording => Value::Integer(i64::MIN),
+        }
+    }
+}
+
+/// Rows that named a number, as they are without it; and where to go on, if there is more.
+#[derive(Debug, Default)]
+pub struct Rewritten {
+    /// Key, body, and the text beside it.
+    pub rows: Vec<(Value, String, String)>,
+    /// The key after which it goes on.
+    pub next: Option<Value>,
+}
+
+/// Looks through a page of a table.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn look(
+    connection: &Connection,
+    table: Table,
+    after: Option<Value>,
+    limit: usize,
+    number: &str,
+) -> Result<Rewritten, StorageError> {
+    let (name, key, [body, beside]) = (table.name(), table.key(), table.columns());
+    let sql = format!("SELECT {key}, {body}, {beside} FROM {name} WHERE {key} > ? ORDER BY {key} LIMIT ?");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let after = after.unwrap_or_else(|| table.beginning());
+    let mut rows = statement.query(params![after, bounded(limit)])?;
+    let (mut found, mut count) = (Rewritten::default(), 0);
+    while let Some(row) = rows.next()? {
+        let at: Value = row.get(0)?;
+        let (body, beside): (String, String) = (row.get(1)?, row.get(2)?);
+        count += 1;
+        if privacy::names(body.as_bytes(), number) || privacy::names(beside.as_bytes(), number) {
+            let rewritten = (at.clone(), without(body, number, true)?, without(beside, number, false)?);
+            found.rows.push(rewritten);
+        }
+        found.next = Some(at);
+    }
+    found.next = found.next.filter(|_| count >= limit);
+    Ok(found)
+}
+
+fn without(text: String, number: &str, is_json: bool) -> Result<String, StorageError> {
+    let mut bytes = text.into_bytes();
+    if is_json {
+        privacy::erase_json(&mut bytes, number)
+    } else {
+        privacy::erase(&mut bytes, number)
+    };
+    // Digits were replaced by as many letters.
+    String::from_utf8(bytes).map_err(|error| StorageError::Corrupt(error.to_string()))
+}
+
+/// Writes rows back, and takes the number out of what they are found by.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn write_back(
+    connection: &mut Connection,
+    table: Table,
+    rows: &[(Value, String, String)],
+) -> Result<(), StorageError> {
+    let (name, key, [_, beside]) = (table.name(), table.key(), table.columns());
+    let transaction = connection.transaction()?;
+    let sql = if beside == "body" {
+        format!("UPDATE {name} SET body = ?1 WHERE {key} = ?2")
+    } else {
+        format!("UPDATE {name} SET body = ?1, parties = ?3 WHERE {key} = ?2")
+    };
+    for (at, body, text) in rows {
+        let mut values = vec![Value::Text(body.clone()), at.clone()];
+        if beside != "body" {
+            values.push(Value::Text(text.clone()));
+        }
+        transaction.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Takes a number, and what ends in it, out of what records are found by; gives how many entries.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn take_out_of_index(
+    connection: &mut Connection,
+    table: &str,
+    number: &str,
+) -> Result<usize, StorageError> {
+    let reversed: String = number.chars().rev().collect();
+    // After every text that begins so.
+    let beyond = format!("{reversed}\u{10FFFF}");
+    let transaction = connection.transaction()?;
+    let mut taken = 0;
+    let entries: Vec<(String, i64)> = transaction
+        .prepare(&format!("SELECT number, place FROM {table}_party_end WHERE number >= ? AND number < ?"))?
+        .query_map(params![reversed, beyond], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (found, place) in entries {
+        let whole: String = found.chars().rev().collect();
+        if !privacy::names(whole.as_bytes(), number) {
+            continue;
+        }
+        taken += transaction
+            .prepare_cached(&format!("DELETE FROM {table}_party_end WHERE number = ? AND place = ?"))?
+            .execute(params![found, place])?;
+        transaction
+            .prepare_cached(&format!("DELETE FROM {table}_party WHERE number = ? AND place = ?"))?
+            .execute(params![whole, place])?;
+    }
+    transaction.commit()?;
+    Ok(taken)
+}
+
+/// Takes a number out of the cells as they are written down; gives the devices whose cells named it.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn take_out_of_snapshots(connection: &mut Connection, number: &str) -> Result<Vec<String>, StorageError> {
+    let transaction = connection.transaction()?;
+    let found: Vec<(i64, String, Vec<u8>)> = transaction
+        .prepare(
+            "SELECT s.device, d.id, s.body FROM snapshot s JOIN device d ON d.key = s.device WHERE instr(s.body, ?) > 0",
+        )?
+        .query_map(params![number.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut devices = Vec::new();
+    for (key, id, mut body) in found {
+        if privacy::erase_json(&mut body, number) > 0 {
+            transaction
+                .prepare_cached("UPDATE snapshot SET body = ? WHERE device = ?")?
+                .execute(params![body, key])?;
+            devices.push(id);
+        }
+    }
+    transaction.commit()?;
+    Ok(devices)
+}
+
+/// Takes a number out of what was set aside; gives how often it stood there.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn take_out_of_quarantine(connection: &mut Connection, number: &str) -> Result<usize, StorageError> {
+    let transaction = connection.transaction()?;
+    let found: Vec<(String, i64, i64, Vec<u8>)> = transaction
+        .prepare("SELECT device, at, entropy, body FROM quarantine WHERE instr(body, ?) > 0")?
+        .query_map(params![number.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut taken = 0;
+    for (device, at, entropy, mut body) in found {
+        taken += privacy::erase(&mut body, number);
+        transaction
+            .prepare_cached("UPDATE quarantine SET body = ? WHERE device = ? AND at = ? AND entropy = ?")?
+            .execute(params![body, device, at, entropy])?;
+    }
+    transaction.commit()?;
+    Ok(taken)
+}
+
+/// Has the database write zeros over whatever is deleted or changed from now on, or no longer.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn secure_delete(connection: &Connection, on: bool) -> Result<(), StorageError> {
+    connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(()))?;
+    Ok(())
+}
+
+/// How many settings that were assigned through us name the number: they are left, since telephones work by them.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn settings_with(connection: &Connection, number: &str) -> Result<usize, StorageError> {
+    let mut statement = connection.prepare("SELECT body FROM desired WHERE instr(body, ?) > 0")?;
+    let bodies = statement.query_map(params![number], |row| row.get::<_, String>(0))?;
+    let mut count = 0;
+    for body in bodies {
+        count += usize::from(privacy::names(body?.as_bytes(), number));
+    }
+    Ok(count)
+}
+
+/// How far an erasure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErasureState {
+    /// It is at work, also over a restart.
+    Running,
+    /// The number is nowhere any more.
+    Done,
+}
+
+/// How often a number was found and struck out, by where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Erased {
+    /// Places in the log of raw reports and events.
+    pub log: usize,
+    /// Devices whose live state named it.
+    pub devices: usize,
+    /// Ended calls.
+    pub calls: usize,
+    /// Call records.
+    pub cdrs: usize,
+    /// Conversations.
+    pub conversations: usize,
+    /// Commands.
+    pub commands: usize,
+    /// Recordings, whose audio was deleted.
+    pub recordings: usize,
+    /// Entries of the audit log, whose details were forgotten.
+    pub audit: usize,
+    /// Places in reports that were set aside.
+    pub quarantine: usize,
+}
+
+/// The erasure of a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Erasure {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: Uuid,
+    /// The number, masked.
+    #[schema(example = "130****5678")]
+    pub number: String,
+    /// Why, as whoever asked for it says.
+    pub reason: Option<String>,
+    /// How far it is.
+    pub state: ErasureState,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub requested_at: Timestamp,
+    /// When it was done.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+    /// What was found and struck out.
+    pub erased: Erased,
+    /// Settings of extensions that were assigned through here and name it: they are kept, change them yourself.
+    pub settings_kept: usize,
+    /// Webhooks and targets that get events: what they took before is with them, and they must be told.
+    pub receivers: Vec<String>,
+}
+
+/// Keeps an erasure; `number` is there until it is done.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn put_erasure(
+    connection: &Connection,
+    erasure: &Erasure,
+    number: Option<&str>,
+) -> Result<(), StorageError> {
+    let body = serde_json::to_string(erasure).map_err(|error| StorageError::Corrupt(error.to_string()))?;
+    connection
+        .prepare_cached(
+            "INSERT INTO erasure (id, number, body) VALUES (?, ?, ?) \
+             ON CONFLICT (id) DO UPDATE SET number = excluded.number, body = excluded.body",
+        )?
+        .execute(params![erasure.id.as_bytes().as_slice(), number, body])?;
+    Ok(())
+}
+
+/// Erasures, the newest first, each with its number while it is at work.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn erasures(
+    connection: &Connection,
+    limit: usize,
+) -> Result<Vec<(Erasure, Option<String>)>, StorageError> {
+    let mut statement =
+        connection.prepare_cached("SELECT body, number FROM erasure ORDER BY id DESC LIMIT ?")?;
+    let rows =
+        statement.query_map(params![bounded(limit)], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+    rows.map(|row| {
+        let (body, number) = row?;
+        Ok((super::reader::parse(&body)?, number))
+    })
+    .collect()
+}
