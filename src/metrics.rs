@@ -105,6 +105,8 @@ pub struct Metrics {
     target_pending: IntGaugeVec,
     /// `switchroom_target_lag_seconds{target}`: how long ago the oldest of them came in.
     target_lag: GaugeVec,
+    /// `switchroom_target_lost{target}`: reports that were too old, or left the log, before it took them.
+    target_lost: IntGaugeVec,
     /// `switchroom_recordings_total{outcome}`: tries to fetch a recording.
     recordings: IntCounterVec,
     /// `switchroom_recording_bytes_total`: bytes of recordings that were fetched.
@@ -377,6 +379,14 @@ impl Metrics {
                     &["target"]
                 )
             ),
+            target_lost: build!(
+                registry,
+                gauge(
+                    "switchroom_target_lost",
+                    "Reports that were too old, or left the log, before a target took them.",
+                    &["target"]
+                )
+            ),
             recordings: build!(
                 registry,
                 counter(
@@ -509,8 +519,10 @@ impl Metrics {
         self.target_deliveries.with_label_values(&[outcome]).inc();
     }
 
-    /// How many reports a target has open, and how many seconds ago the oldest came in; called at the scrape.
-    pub fn target(&self, target: &str, pending: usize, lag: f64) {
+    /// How many reports a target has open, how many seconds ago the oldest came in, and how many it lost; called at the
+    /// scrape.
+    pub fn target(&self, target: &str, pending: usize, lag: f64, lost: u64) {
+        self.target_lost.with_label_values(&[target]).set(i64::try_from(lost).unwrap_or(i64::MAX));
         let pending = i64::try_from(pending).unwrap_or(i64::MAX);
         self.target_pending.with_label_values(&[target]).set(pending);
         self.target_lag.with_label_values(&[target]).set(lag);
@@ -521,6 +533,7 @@ impl Metrics {
         // Absent before the first scrape.
         let _ = self.target_pending.remove_label_values(&[target]);
         let _ = self.target_lag.remove_label_values(&[target]);
+        let _ = self.target_lost.remove_label_values(&[target]);
     }
 
     /// A command settled.

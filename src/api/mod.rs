@@ -242,7 +242,7 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/targets/{target}", "GET, PATCH, DELETE",
         get => targets::one, patch => targets::change, delete => targets::remove);
     route!("/api/v1/targets/{target}/deliveries", "GET", get => targets::deliveries);
-    route!("/api/v1/targets/{target}/redeliver", "POST", post => targets::redeliver);
+    route!("/api/v1/targets/{target}/deliveries/redeliver", "POST", post => targets::redeliver);
     route!("/api/v1/audit", "GET", get => audit::list);
     route!("/api/v1/audit/verify", "GET", get => audit::verify);
     route!("/api/v1/erasures", "GET, POST", get => erasures::list, post => erasures::create);

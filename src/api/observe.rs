@@ -72,8 +72,7 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
     }
     for target in state.services.targets.all() {
         let standing = target.standing();
-        let lag = standing.oldest.map_or(0.0, |oldest| now.since(oldest).seconds());
-        metrics.target(&target.id, standing.pending, lag);
+        metrics.target(&target.id, standing.pending, standing.lag(now), standing.counts.lost);
     }
     let text = metrics.scrape(census)?;
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))

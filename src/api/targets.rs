@@ -57,8 +57,14 @@ pub(super) struct TargetView {
     failing_since: Option<Timestamp>,
     /// How many reports are read and not taken yet.
     pending: usize,
-    /// How long ago the oldest of them came in.
+    /// How long ago the oldest report came in that it has not had yet; while it is disabled, since when it has been.
     lag_seconds: f64,
+    /// How many reports it has taken since it was made, those that were passed on again counted again.
+    delivered: u64,
+    /// How many were given up because it refused them.
+    failed: u64,
+    /// How many were too old, or left the log of reports, before it took them.
+    lost: u64,
     /// A range of the log is being passed on again.
     redelivering: bool,
     /// When it was made.
@@ -71,8 +77,8 @@ impl TargetView {
         let (wish, standing) = (known.wish(), known.standing());
         let target = wish.settings.clone();
         let state = if standing.disabled.is_some() { WebhookState::Disabled } else { WebhookState::Enabled };
+        let (lag_seconds, counts) = (standing.lag(crate::clock::now()), standing.counts);
         let (reason, disabled_at) = standing.disabled.map(|disabled| (disabled.reason, disabled.at)).unzip();
-        let now = crate::clock::now();
         Self {
             id: target.id,
             url: target.url,
@@ -88,16 +94,28 @@ impl TargetView {
             disabled_at,
             failing_since: standing.failing_since,
             pending: standing.pending,
-            lag_seconds: standing.oldest.map_or(0.0, |oldest| now.since(oldest).seconds().max(0.0)),
+            lag_seconds,
+            delivered: counts.delivered,
+            failed: counts.failed,
+            lost: counts.lost,
             redelivering: standing.redelivering,
             created_at: target.created_at,
         }
     }
 }
 
-/// A raw report says everything of its device: who is limited to extensions gets none.
+/// A raw report says everything of its device, with the numbers in it: who is limited to extensions, or is given numbers
+/// masked, gets none.
 fn allow(caller: &Caller) -> Result<(), Problem> {
     caller.require(&[Role::Admin, Role::Operator])?;
+    if caller.is_masked() {
+        let detail = format!(
+            "telephone numbers are masked for the role {}, and targets are given the devices' own reports with theirs; \
+             make a webhook instead",
+            caller.role
+        );
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
     match caller.extensions() {
         Some(_) => Err(Problem::new(
             Kind::Forbidden,
@@ -359,7 +377,7 @@ pub(super) struct PassedAgainView {
 
 /// Passes a report, or those of a time, on again from the log, in the order of each device, whatever became of them
 /// before.
-#[utoipa::path(post, path = "/api/v1/targets/{target}/redeliver", tag = "targets",
+#[utoipa::path(post, path = "/api/v1/targets/{target}/deliveries/redeliver", tag = "targets",
     params(("target" = String, Path)), request_body = PassOnAgain,
     responses((status = 202, body = PassedAgainView), (status = 404, body = ProblemBody),
         (status = 409, description = "Another range is being passed on again", body = ProblemBody),

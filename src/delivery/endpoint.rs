@@ -21,7 +21,7 @@ use super::known::{Known, Standing, Wish};
 use super::schedule::{Advice, Health, Outcome};
 use super::{Feed, Item, Limits, Page, Shared};
 use crate::storage::StorageError;
-use crate::storage::deliveries::{Attempt, Delivery, Disabled, Progress, Replay, State};
+use crate::storage::deliveries::{Attempt, Counts, Delivery, Disabled, Progress, Replay, State};
 
 /// How much is looked at in one go.
 const PAGE: usize = 500;
@@ -40,6 +40,8 @@ const LAST_ATTEMPTS: Duration = Duration::from_secs(3);
 pub(super) enum Ask {
     /// Something was changed that it goes by.
     Look,
+    /// Keep nothing of what was read: the log was changed.
+    Forget,
     /// The receiver is another one: what failed before does not count.
     Anew,
     /// Write everything down; tell when it is on disk.
@@ -90,6 +92,7 @@ pub(super) struct Endpoint<F: Feed> {
     health: Health,
     disabled: Option<Disabled>,
     replay: Option<Replay>,
+    counts: Counts,
     line: Arc<F::Line>,
     items: HashMap<u64, F::Item>,
     attempts: FuturesUnordered<BoxFuture<'static, Ended>>,
@@ -129,6 +132,7 @@ impl<F: Feed> Endpoint<F> {
             health: Health::restored(progress.failing_since),
             disabled: progress.disabled.clone(),
             replay: progress.replay,
+            counts: progress.counts,
             line: Arc::default(),
             items: HashMap::new(),
             attempts: FuturesUnordered::new(),
@@ -229,6 +233,7 @@ impl<F: Feed> Endpoint<F> {
             let item = self.items.remove(&cursor);
             if !again && is_too_old(&limits, at, now) {
                 F::count(&self.shared.metrics, "gap");
+                self.counts.lost += 1;
                 let note = "it was not taken before it was too old".to_owned();
                 tracing::warn!(id = %self.known.id, cursor, "something was too old to be delivered to a {}", F::NAME);
                 self.book.settle(cursor, State::Gap, None, Some(note));
@@ -313,6 +318,7 @@ impl<F: Feed> Endpoint<F> {
             return;
         }
         F::count(&self.shared.metrics, "gap");
+        self.counts.lost += count;
         tracing::warn!(id = %self.known.id, count, "what waited for a {} was too old to be delivered", F::NAME);
         let note = format!("{count} waited in the log until they were too old, up to cursor {last}");
         self.book.gap(Delivery::gap(last, now, note));
@@ -332,6 +338,7 @@ impl<F: Feed> Endpoint<F> {
             );
             tracing::warn!(id = %self.known.id, lost, "something left the log before a {} had read it", F::NAME);
             F::count(&self.shared.metrics, "gap");
+            self.counts.lost += lost;
             self.book.gap(Delivery::gap(page.oldest, now, note));
         }
         self.enter(page.items, page.reached, now);
@@ -374,6 +381,8 @@ impl<F: Feed> Endpoint<F> {
             What::Attempted(attempt, outcome) => (attempt, outcome),
             What::Lost => {
                 F::count(&self.shared.metrics, "gap");
+                self.counts.lost += 1;
+                tracing::warn!(id = %self.known.id, cursor, "something left the log before a {} took it", F::NAME);
                 let note = "it left the log before it was delivered".to_owned();
                 return self.book.settle(cursor, State::Gap, None, Some(note));
             }
@@ -394,6 +403,7 @@ impl<F: Feed> Endpoint<F> {
         match &outcome {
             Outcome::Taken => {
                 F::count(metrics, "delivered");
+                self.counts.delivered += 1;
                 self.book.settle(cursor, State::Delivered, Some(attempt), None);
             }
             Outcome::Gone => {
@@ -411,6 +421,7 @@ impl<F: Feed> Endpoint<F> {
                     None => {
                         last = true;
                         F::count(metrics, "failed");
+                        self.counts.failed += 1;
                         tracing::warn!(id = %self.known.id, cursor, "a delivery to a {} was given up: {why}", F::NAME);
                         self.book.settle(cursor, State::Failed, None, None);
                     }
@@ -439,6 +450,7 @@ impl<F: Feed> Endpoint<F> {
         let now = crate::clock::now();
         match ask {
             Ask::Look | Ask::Remove => {}
+            Ask::Forget => self.items.clear(),
             Ask::Flush(done) => self.journal.flush(done),
             Ask::Disable(reason, done) => {
                 self.disabled.get_or_insert(Disabled { reason, at: now });
@@ -477,6 +489,7 @@ impl<F: Feed> Endpoint<F> {
             failing_since: self.health.failing_since,
             disabled: self.disabled.clone(),
             replay: self.replay,
+            counts: self.counts,
         }
     }
 
@@ -502,6 +515,8 @@ impl<F: Feed> Endpoint<F> {
             pending: self.book.open(),
             oldest: self.book.oldest(),
             redelivering: self.replay.is_some(),
+            unread: self.book.read() < *self.latest.borrow(),
+            counts: self.counts,
         });
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Feed;
 use super::endpoint::Ask;
 use crate::storage::StorageError;
-use crate::storage::deliveries::{Delivery, Disabled, Replay};
+use crate::storage::deliveries::{Counts, Delivery, Disabled, Replay};
 
 /// Requests to one subscription that may wait for it.
 const ASKS: usize = 64;
@@ -43,6 +43,21 @@ pub struct Standing {
     pub oldest: Option<Timestamp>,
     /// A range of the log is being delivered again.
     pub redelivering: bool,
+    /// There is something in the log that was not looked at yet.
+    pub unread: bool,
+    /// What became of everything so far.
+    pub counts: Counts,
+}
+
+impl Standing {
+    /// How many seconds ago the oldest came that still waits. While nothing is delivered, what comes in is not read: then
+    /// it counts from when that began.
+    #[must_use]
+    pub fn lag(&self, now: Timestamp) -> f64 {
+        let unread = self.disabled.as_ref().filter(|_| self.unread).map(|disabled| disabled.at);
+        let since = [self.oldest, unread].into_iter().flatten().min();
+        since.map_or(0.0, |since| now.since(since).seconds().max(0.0))
+    }
 }
 
 /// A subscription that is known.
@@ -141,6 +156,12 @@ impl<F: Feed> Known<F> {
         let (done, answer) = oneshot::channel();
         self.ask(ask(done)).await?;
         answer.await.map_err(|_| StorageError::Corrupt(format!("{} {} stopped working", F::NAME, self.id)))
+    }
+
+    /// Has it forget what it has read: it was changed in the log.
+    pub async fn forget(&self) {
+        // One that is not at work holds nothing.
+        let _ = self.ask(Ask::Forget).await;
     }
 
     /// Waits until all that happened is written down.

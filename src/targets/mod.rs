@@ -216,7 +216,7 @@ impl Feed for Reports {
             let query = move |connection: &rusqlite::Connection| {
                 let oldest = block::oldest_report(connection)?;
                 let (items, reached) = block::reports(connection, after.max(oldest), limit)?;
-                let last = items.last().map_or(after.max(oldest), |last| last.cursor);
+                let last = items.last().map_or_else(|| after.max(oldest), |last| last.cursor);
                 Ok(Page { oldest, items, reached: reached.unwrap_or(latest).max(last) })
             };
             shared.reader.query(query).await

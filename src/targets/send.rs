@@ -1,7 +1,7 @@
 //! One attempt to pass a report on: a bare connection, the bytes, and what comes back.
 //!
-//! A device never reads an answer. A middleware can know better: an answer 2xx to 4xx, or the receiver's orderly close
-//! after it has read the report, says that it was taken. Where a receiver neither answers nor closes, which devices do not
+//! A device never reads an answer. A middleware can know better: an answer 2xx to 4xx (but 408 and 429), or the receiver's
+//! orderly close after it has read the report, says that it was taken. Where a receiver neither answers nor closes, which devices do not
 //! mind, a target can ask that what was written counts as taken.
 
 use std::sync::Arc;
@@ -84,8 +84,9 @@ pub(super) async fn send(
         )))
     });
     let (status, error, outcome) = match said {
-        Ok(Some(status @ 500..)) => {
-            let overloaded = matches!(status, 502..=504);
+        // These two say that it was not looked at.
+        Ok(Some(status @ (408 | 429 | 500..))) => {
+            let overloaded = matches!(status, 429 | 502..=504);
             (Some(status), None, Outcome::Failed { retry_after: None, overloaded })
         }
         Ok(status) => (status, None, Outcome::Taken),

@@ -2,6 +2,7 @@
 
 pub mod conversations;
 pub mod offline;
+pub mod raw;
 pub mod receiver;
 pub mod service;
 pub mod truth;

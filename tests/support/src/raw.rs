@@ -78,7 +78,15 @@ impl RawReceiver {
     /// # Errors
     /// When no port is free.
     pub async fn start() -> std::io::Result<Self> {
-        Self::listen(None).await
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), None).await
+    }
+
+    /// The same at an address where one was before.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub async fn at(address: SocketAddr) -> std::io::Result<Self> {
+        Self::listen(address, None).await
     }
 
     /// One that passes everything on to this address, and back what that answers.
@@ -86,11 +94,11 @@ impl RawReceiver {
     /// # Errors
     /// When no port is free.
     pub async fn before(address: SocketAddr) -> std::io::Result<Self> {
-        Self::listen(Some(address)).await
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), Some(address)).await
     }
 
-    async fn listen(behind: Option<SocketAddr>) -> std::io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    async fn listen(at: SocketAddr, behind: Option<SocketAddr>) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(at).await?;
         let address = listener.local_addr()?;
         let messages = Arc::new(Mutex::new(Vec::new()));
         let all: Script = Arc::new(|_: &Message| Act::Answer(200));
@@ -100,7 +108,8 @@ impl RawReceiver {
             let mut connections = JoinSet::new();
             let mut count = 0;
             while let Ok((stream, _)) = listener.accept().await {
-                let connection = Connection { number: count, list: Arc::clone(&list), script: Arc::clone(&acts) };
+                let connection =
+                    Connection { number: count, list: Arc::clone(&list), script: Arc::clone(&acts) };
                 match behind {
                     None => connections.spawn(connection.serve(stream)),
                     Some(address) => connections.spawn(connection.pass(stream, address)),
