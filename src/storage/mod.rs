@@ -10,6 +10,7 @@ pub mod block;
 pub mod commands;
 mod copier;
 pub mod db;
+pub mod deliveries;
 pub mod desired;
 pub mod devices;
 mod dialect;
@@ -26,7 +27,6 @@ pub mod sqlite;
 pub mod statistics;
 pub mod tables;
 pub mod tokens;
-pub mod webhooks;
 pub mod writer;
 
 pub use hub::{Hub, Published};
