@@ -28,6 +28,7 @@ pub mod ingress;
 pub mod keeping;
 pub mod link;
 pub mod metrics;
+pub mod numbers;
 pub mod om_endpoint;
 pub mod outward;
 pub mod privacy;

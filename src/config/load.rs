@@ -171,6 +171,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if let Err(bad) = config.store.url.parse::<Location>() {
         return Err(ConfigError::Value(format!("store.url: {bad}")));
     }
+    config.numbers.check().map_err(ConfigError::Value)?;
     if config.privacy.mask_numbers_for.contains(&Role::Admin) {
         return wrong("privacy.mask_numbers_for cannot have admin: somebody must see what there is");
     }

@@ -3,6 +3,7 @@
 
 mod keeping;
 mod load;
+mod numbers;
 mod om_endpoint;
 mod outward;
 mod s3;
@@ -13,6 +14,7 @@ mod tests;
 
 pub use keeping::{PrivacyConfig, RetentionConfig};
 pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked};
+pub use numbers::{Numbering, NumbersConfig};
 pub use om_endpoint::{AddressRange, OmClient, OmEndpointConfig};
 pub(crate) use outward::LONGEST_DELAY;
 pub use outward::{OutwardConfig, TargetsConfig, WebhooksConfig};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Millis;
 
 use super::keeping::{PrivacyConfig, RetentionConfig};
+use super::numbers::NumbersConfig;
 use super::om_endpoint::OmEndpointConfig;
 use super::outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
 use super::s3::S3Config;
@@ -41,6 +42,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Who may see telephone numbers.
     pub privacy: PrivacyConfig,
+    /// How telephone numbers are written.
+    pub numbers: NumbersConfig,
     /// Prometheus metrics.
     pub metrics: MetricsConfig,
     /// Devices that stand in the file.

@@ -440,6 +440,34 @@ impl Tables {
         rows.map(|cursor| Ok(cursor?.cast_unsigned())).collect()
     }
 
+    /// What became of the items at these cursors, by the ids of all the subscriptions that have them, up to `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn of_cursors(
+        self,
+        connection: &Connection,
+        cursors: &[u64],
+        limit: usize,
+    ) -> Result<Vec<(String, Delivery)>, StorageError> {
+        let Self { name, item } = self;
+        if cursors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cursors: Vec<String> = cursors.iter().map(ToString::to_string).collect();
+        let mut statement = connection.prepare(&format!(
+            "SELECT d.cursor, d.state, d.{item}, d.at, d.body, s.id FROM {name} s CROSS JOIN {name}_delivery d \
+             ON d.{name} = s.key WHERE d.cursor IN ({}) ORDER BY d.cursor, s.key LIMIT ?",
+            cursors.join(",")
+        ))?;
+        let mut rows = statement.query(params![i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push((row.get(5)?, read(row)?));
+        }
+        Ok(found)
+    }
+
     /// Deliveries of a subscription, the newest first.
     ///
     /// # Errors
