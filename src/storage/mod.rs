@@ -17,6 +17,7 @@ pub mod hub;
 pub mod keeping;
 pub mod location;
 pub mod migrations;
+pub mod moving;
 pub mod postgres;
 pub mod reader;
 pub mod recordings;
