@@ -223,7 +223,7 @@ impl App {
         );
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
-            recordings: Recordings::new(&config, &path),
+            recordings: Recordings::new(&config, &path)?,
             keeping: Keeping::default(),
             keys_in_use: Arc::default(),
             leases: std::sync::Mutex::default(),

@@ -123,6 +123,9 @@ fn set(table: &mut Table, name: &str, value: String) -> Result<(), ConfigError> 
 /// `file:PATH` is read; the text is the file's without its last line end.
 fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
     resolve(&mut config.api.admin_token)?;
+    if let Some(s3) = &mut config.recordings.s3 {
+        resolve(&mut s3.secret_access_key)?;
+    }
     // An URL may have a password in it.
     let mut url = Some(std::mem::take(&mut config.store.url));
     resolve(&mut url)?;
@@ -195,6 +198,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if recordings.max_bytes < 1024 || recordings.timeout_seconds == 0 {
         return wrong("recordings: max_bytes is at least 1024, and timeout_seconds at least 1");
     }
+    if let Some(s3) = &recordings.s3 {
+        s3.check().map_err(ConfigError::Value)?;
+    }
     if recordings.retry_after_seconds.len() > 20 {
         return wrong("recordings.retry_after_seconds has at most 20 waits");
     }
@@ -238,6 +244,9 @@ pub fn masked(config: &Config) -> String {
         }
     };
     mask(&mut config.api.admin_token);
+    if let Some(s3) = &mut config.recordings.s3 {
+        mask(&mut s3.secret_access_key);
+    }
     config.store.url = location::masked(&config.store.url);
     for client in config.om_endpoint.clients.values_mut() {
         mask(&mut client.password);

@@ -5,6 +5,7 @@ mod keeping;
 mod load;
 mod om_endpoint;
 mod outward;
+mod s3;
 mod sections;
 mod span;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked, secre
 pub use om_endpoint::{AddressRange, OmClient, OmEndpointConfig};
 pub(crate) use outward::LONGEST_DELAY;
 pub use outward::{OutwardConfig, WebhooksConfig};
+pub use s3::S3Config;
 pub use sections::{
     ApiConfig, CommandsConfig, Config, DeviceConfig, MetricsConfig, ModelConfig, ReportsConfig, StoreConfig,
 };

@@ -9,6 +9,7 @@ use switchroom_domain::time::Millis;
 use super::keeping::{PrivacyConfig, RetentionConfig};
 use super::om_endpoint::OmEndpointConfig;
 use super::outward::{OutwardConfig, WebhooksConfig};
+use super::s3::S3Config;
 use crate::devices::{DeviceSecrets, DeviceSettings};
 use crate::ingress::Limits;
 
@@ -206,6 +207,8 @@ pub struct RecordingsConfig {
     pub enabled: bool,
     /// The folder they are kept in; by default `recordings` beside the database.
     pub path: Option<PathBuf>,
+    /// The bucket they are kept in instead; the folder is then only where they are put together.
+    pub s3: Option<S3Config>,
     /// Seconds from a record to the first try: a device needs about ten to make the file (4.9).
     pub first_after_seconds: u32,
     /// Seconds to wait after each try that failed; after the last the recording is given up.
@@ -223,6 +226,7 @@ impl Default for RecordingsConfig {
         Self {
             enabled: false,
             path: None,
+            s3: None,
             first_after_seconds: 10,
             retry_after_seconds: vec![10, 30, 120, 600, 3600],
             at_once: 4,

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("webhooks.sql"),
     include_str!("recordings.sql"),
     include_str!("keeping.sql"),
+    include_str!("statistics.sql"),
 ];
 
 /// The version whose records are indexed by the program.

@@ -5,6 +5,7 @@ pub mod offline;
 pub mod postgres;
 pub mod postgres_between;
 pub mod receiver;
+pub mod s3;
 pub mod service;
 pub mod store;
 pub mod truth;
