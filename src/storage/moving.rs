@@ -3,8 +3,6 @@
 //!
 //! Nothing else may use either store meanwhile. What is there stays there: whoever moves decides when it may go.
 
-use rusqlite::Connection as Sqlite;
-
 use super::db::{self, Connection, Row, Transaction, Value, params, params_from_iter};
 use super::location::Location;
 use super::{StorageError, audit, migrations, sqlite};
@@ -40,7 +38,7 @@ const TABLES: &[Table] = &[
     table("conversation", &["place"]),
     table("conversation_party", &["number", "place"]),
     table("conversation_party_end", &["number", "place"]),
-    table("rollup", &["grain", "dimension", "at", "device", "key"]),
+    table("rollup", &["grain", "dimension", "device", "at", "key"]),
     table("recording", &["id"]),
     large("quarantine", &["device", "at", "entropy"]),
     table("token", &["id"]),
@@ -167,20 +165,7 @@ pub fn run(from: &Location, to: &Location, tell: &mut dyn FnMut(Progress)) -> Re
 /// Opens a store that nothing else uses, and brings it up to date.
 fn open_alone(location: &Location) -> Result<Connection, StorageError> {
     match location {
-        Location::Sqlite(path) => {
-            let connection = sqlite::open(path)?;
-            if let Connection::Sqlite(connection) = &connection {
-                keep_alone(connection).map_err(|error| match error.sqlite_error_code() {
-                    Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-                        StorageError::Corrupt(
-                            "something else uses this file; stop the service first".to_owned(),
-                        )
-                    }
-                    _ => StorageError::Database(error.into()),
-                })?;
-            }
-            Ok(connection)
-        }
+        Location::Sqlite(path) => sqlite::open_alone(path),
         Location::Postgres(_) => {
             let connection = super::open_writer(location)?;
             connection.execute_batch(
@@ -192,16 +177,6 @@ fn open_alone(location: &Location) -> Result<Connection, StorageError> {
             Ok(connection)
         }
     }
-}
-
-/// From here on nobody else can even read the file, which is refused while somebody has it open.
-fn keep_alone(connection: &Sqlite) -> rusqlite::Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(1))?;
-    // The mode is only changed where it is left and entered again.
-    connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    connection.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")
 }
 
 /// A table that is not known here would be left behind.
