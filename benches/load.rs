@@ -1,6 +1,6 @@
 //! The load benchmarks, each beside its comparison in the same run.
 //!
-//! `cargo bench --bench load -- ingest|latency|memory|hostile` runs one, without a word all. The server under test is
+//! `cargo bench --bench load -- ingest|stores|latency|memory|hostile` runs one, without a word all. The server under test is
 //! a process of its own (this program again), so that its processor time can be read apart from the load's.
 
 use std::collections::HashMap;
@@ -36,6 +36,7 @@ fn main() -> Result<()> {
         "serve-bare" => serve_bare(),
         "serve-switchroom" => serve_switchroom(Path::new(word(1)), word(2)),
         "ingest" => ingest(),
+        "stores" => stores(),
         "latency" => latency(),
         "memory" => memory(),
         "hostile" => hostile(),
@@ -104,8 +105,13 @@ struct Server {
 
 impl Server {
     fn start(words: &[&str]) -> Result<Self> {
+        Self::start_with(words, &[])
+    }
+
+    fn start_with(words: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(words)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -122,6 +128,34 @@ impl Server {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        Ok(ticks as f64 / 100.0)
+    }
+
+    /// Processor time of all processes that it started, and of those that these did.
+    fn cpu_of_others(&self) -> Result<f64> {
+        let mut all = Vec::new();
+        for process in std::fs::read_dir("/proc")? {
+            // It may have ended meanwhile, or be no process.
+            let Ok(stat) = std::fs::read_to_string(process?.path().join("stat")) else { continue };
+            let Some((head, rest)) = stat.rsplit_once(')') else { continue };
+            let id: u32 = head.split(' ').next().context("stat")?.parse()?;
+            let fields: Vec<u64> =
+                rest.split_whitespace().skip(1).map_while(|field| field.parse().ok()).collect();
+            let Some(&[parent, ..]) = fields.get(..1) else { continue };
+            all.push((id, u32::try_from(parent)?, stat));
+        }
+        let mut ours = vec![self.child.id()];
+        let mut ticks = 0;
+        while let Some(parent) = ours.pop() {
+            for (id, _, stat) in all.iter().filter(|(_, of, _)| *of == parent) {
+                ours.push(*id);
+                let fields: Vec<&str> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
+                // With what its own processes took that have ended.
+                for field in &fields[11..15] {
+                    ticks += field.parse::<u64>()?;
+                }
+            }
+        }
         Ok(ticks as f64 / 100.0)
     }
 
@@ -299,6 +333,76 @@ fn ingest() -> Result<()> {
         bare.kill()?;
     }
     Ok(())
+}
+
+// ---- stores ------------------------------------------------------------------------------------------
+
+/// Reports a second, and how long one call record waits for its answer, which is given once it is on disk: SQLite against
+/// PostgreSQL on the same machine, interleaved.
+fn stores() -> Result<()> {
+    const RUNS: usize = 5;
+    const COUNT: usize = 20_000;
+    const SINGLE: usize = 200;
+    let load = Arc::new(requests(COUNT * RUNS)?);
+    let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let mut servers = Vec::new();
+    for (store, folder) in ["sqlite", "postgres"].into_iter().zip(&folders) {
+        let path = folder.path().to_string_lossy().into_owned();
+        let variables = [("TEST_STORE", store), ("TEST_POSTGRES_SETTINGS", "fsync = on")];
+        servers.push((store, Server::start_with(&["serve-switchroom", &path, "long"], &variables)?));
+    }
+    println!(
+        "\nstores: {RUNS} interleaved runs of {COUNT} reports over {WORKERS} kept connections, then {SINGLE} records singly"
+    );
+    let mut rates = vec![(Vec::new(), Vec::new(), Vec::new(), Vec::new()); servers.len()];
+    for run in 0..RUNS {
+        for ((_, server), (by_time, ours, others, single)) in servers.iter().zip(&mut rates) {
+            let (before, of_others) = (server.cpu()?, server.cpu_of_others()?);
+            let began = Instant::now();
+            let sent = send_all(server.reports, &load, run, RUNS, true)? as f64;
+            by_time.push(sent / began.elapsed().as_secs_f64());
+            // What it still has to commit and publish is its work too.
+            std::thread::sleep(Duration::from_millis(300));
+            ours.push((server.cpu()? - before) * 1e6 / sent);
+            others.push((server.cpu_of_others()? - of_others) * 1e6 / sent);
+            single.extend(records(server.reports, run * SINGLE, SINGLE / RUNS)?);
+        }
+    }
+    println!("              reports/s   CPU of the service   of the database   a record's answer");
+    for ((store, server), (by_time, ours, others, single)) in servers.into_iter().zip(rates) {
+        println!(
+            "  {store:<10} {:>10.0} {:>14.0} µs {:>13.0} µs {:>14.2} ms",
+            median(by_time),
+            median(ours),
+            median(others),
+            median(single) * 1e3
+        );
+        server.wait()?;
+    }
+    Ok(())
+}
+
+/// Call records one after the other; gives how long each waited for its answer, in seconds.
+fn records(address: SocketAddr, first: usize, count: usize) -> Result<Vec<f64>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut took = Vec::with_capacity(count);
+        for n in first..first + count {
+            let body = format!(
+                "<Cdr id=\"{n}20170309162713-0\"><callid>32818</callid><TimeStart>20170309162708</TimeStart><Type>IN</Type>\
+                 <Route>IP</Route><CPN>18201008888</CPN><CDPN>200</CDPN><TimeEnd>20170309162713</TimeEnd>\
+                 <Duration>2</Duration><TrunkNumber>888</TrunkNumber></Cdr>\n"
+            );
+            let request = format!(
+                "POST /sim-1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let began = Instant::now();
+            send_kept(address, &[request.into_bytes()]).await?;
+            took.push(began.elapsed().as_secs_f64());
+        }
+        Ok(took)
+    })
 }
 
 // ---- latency -----------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rusqlite::Connection;
 use serde_json::Value;
 use switchroom::storage::records::{self, Kept};
 use switchroom::storage::sqlite;
@@ -83,7 +82,7 @@ async fn fill(folder: &Path, count: usize) -> Result<()> {
     let path = folder.join("switchroom.db");
     let is_there = path.exists() && {
         let there: i64 =
-            Connection::open(&path)?.query_row("SELECT count(*) FROM cdr", [], |row| row.get(0))?;
+            sqlite::open_reader(&path)?.query_row("SELECT count(*) FROM cdr", [], |row| row.get(0))?;
         usize::try_from(there)? == count
     };
     if is_there {

@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod duration;
 mod logging;
+mod migrate_store;
 mod openapi;
 mod output;
 mod ports;
@@ -53,6 +54,8 @@ enum Command {
     CheckConfig(check_config::Args),
     /// API tokens.
     Token(token::Args),
+    /// Moves all that is kept into another database: from SQLite to PostgreSQL, or back.
+    MigrateStore(migrate_store::Args),
     /// Lists the devices of a server.
     Devices(client::devices::Args),
     /// Lists extensions with their live state.
@@ -105,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sim(args) => sim::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::MigrateStore(args) => migrate_store::run(&args),
         Command::Devices(args) => client::devices::run(&args),
         Command::Extensions(args) => client::extensions::run(&args),
         Command::Calls(args) => client::calls::run(&args),

@@ -142,6 +142,16 @@ fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// A secret as it is given: itself, or `file:PATH`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn secret(given: &str) -> Result<String, ConfigError> {
+    let mut secret = Some(given.to_owned());
+    resolve(&mut secret)?;
+    Ok(secret.unwrap_or_default())
+}
+
 fn resolve(secret: &mut Option<String>) -> Result<(), ConfigError> {
     if let Some(path) = secret.as_deref().and_then(|text| text.strip_prefix("file:")) {
         let path = PathBuf::from(path);

@@ -13,7 +13,7 @@ mod span;
 mod tests;
 
 pub use keeping::{PrivacyConfig, RetentionConfig};
-pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked};
+pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked, secret};
 pub use numbers::{Numbering, NumbersConfig};
 pub use om_endpoint::{AddressRange, OmClient, OmEndpointConfig};
 pub(crate) use outward::LONGEST_DELAY;

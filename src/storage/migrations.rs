@@ -101,6 +101,22 @@ pub fn tables(connection: &Connection) -> Result<Vec<String>, StorageError> {
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
+/// A table's columns, in order.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn columns(connection: &Connection, table: &str) -> Result<Vec<String>, StorageError> {
+    let sql = match connection {
+        Connection::Sqlite(_) => "SELECT name FROM pragma_table_info(?) ORDER BY cid",
+        Connection::Postgres(_) => {
+            "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
+             WHERE table_schema = current_schema() AND CAST(table_name AS TEXT) = ? ORDER BY ordinal_position"
+        }
+    };
+    let mut statement = connection.prepare(sql)?;
+    Ok(statement.query_map(params![table], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
 /// How many migrations the database has had; none: it has no tables of ours.
 fn version(connection: &Connection) -> Result<Option<usize>, StorageError> {
     let sql = match connection {

@@ -2,8 +2,10 @@
 //!
 //! One writer ([`writer`]) commits inputs with all of their effects in batches, each a packed row of the log
 //! ([`block`]); calls and records follow into tables of their own ([`tables`]); readers ([`reader`]) have
-//! connections of their own. SQLite runs in WAL mode with `synchronous = FULL`: what was acknowledged survives
-//! the loss of power as far as the disk keeps its word.
+//! connections of their own. SQLite runs in WAL mode with `synchronous = FULL`, PostgreSQL with
+//! `synchronous_commit` on: what was acknowledged survives the loss of power as far as the disk keeps its word.
+//!
+//! Both databases are spoken to through [`db`], with one text of SQL, which `dialect.rs` puts into PostgreSQL's words.
 
 pub mod audit;
 pub mod block;
@@ -18,6 +20,7 @@ pub mod hub;
 pub mod keeping;
 pub mod location;
 pub mod migrations;
+pub mod moving;
 pub mod postgres;
 pub mod reader;
 pub mod recordings;
@@ -48,6 +51,9 @@ pub enum StorageError {
         /// Why.
         error: std::io::Error,
     },
+    /// It has too much to do just now.
+    #[error("{0}")]
+    Busy(String),
     /// Something in the store does not make sense.
     #[error("{0}")]
     Corrupt(String),
@@ -59,7 +65,7 @@ impl StorageError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Database(error) => error.may_pass(),
-            Self::File { .. } => true,
+            Self::File { .. } | Self::Busy(_) => true,
             Self::Corrupt(_) => false,
         }
     }

@@ -263,7 +263,7 @@ impl Session {
     }
 
     /// From now on what is asked may take long, or no longer.
-    pub(super) fn take_long(&self, long: bool) {
+    pub fn take_long(&self, long: bool) {
         self.answer_within.set(if long { LONG_ANSWER_WITHIN } else { ANSWER_WITHIN });
     }
 

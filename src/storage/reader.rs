@@ -3,22 +3,26 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use switchroom_actors::ports::{Entry, LoadedCell};
 use switchroom_domain::id::{CallId, CommandId, DeviceId};
 use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::{CallView, CommandView};
+use tokio::sync::Semaphore;
 
 use super::db::{self, Connection, OptionalExtension, Row, params};
 use super::location::Location;
 use super::writer::Settler;
 use super::{Published, StorageError, block, postgres, records, sqlite, statistics};
 
-/// A small pool of read-only connections.
+/// A small pool of read-only connections, of which there are never more than a bounded number.
 #[derive(Clone)]
 pub struct Reader {
     location: Location,
     idle: Arc<Mutex<Vec<Connection>>>,
+    /// So many may ask at a time.
+    room: Arc<Semaphore>,
     /// The writer that fills the tables, when one runs.
     settler: Option<Settler>,
 }
@@ -27,6 +31,12 @@ pub struct Reader {
 const KEPT: usize = 8;
 /// A connection to a server takes some of its memory.
 const KEPT_TO_SERVER: usize = 4;
+/// So many questions are asked at a time; as many as this machine's threads that may block.
+const AT_A_TIME: usize = 512;
+/// A server has room for a hundred connections, unless it is told otherwise.
+const AT_A_TIME_TO_SERVER: usize = 16;
+/// So long a question waits for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which events are wanted.
 #[derive(Debug, Clone, Default)]
@@ -46,11 +56,12 @@ impl Reader {
     /// # Errors
     /// When it cannot be opened.
     pub fn new(location: &Location, settler: Option<Settler>) -> Result<Self, StorageError> {
-        let idle = match location {
-            Location::Sqlite(path) => vec![sqlite::open_reader(path)?],
-            Location::Postgres(_) => Vec::new(),
+        let (idle, room) = match location {
+            Location::Sqlite(path) => (vec![sqlite::open_reader(path)?], AT_A_TIME),
+            Location::Postgres(_) => (Vec::new(), AT_A_TIME_TO_SERVER),
         };
-        Ok(Self { location: location.clone(), idle: Arc::new(Mutex::new(idle)), settler })
+        let (idle, room) = (Arc::new(Mutex::new(idle)), Arc::new(Semaphore::new(room)));
+        Ok(Self { location: location.clone(), idle, room, settler })
     }
 
     /// A connection that is there; blocks.
@@ -82,8 +93,14 @@ impl Reader {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
+        let turn = tokio::time::timeout(TURN_WITHIN, Arc::clone(&self.room).acquire_owned()).await;
+        // It is never closed.
+        let Ok(Ok(turn)) = turn else {
+            return Err(StorageError::Busy("too many others ask the store".to_owned()));
+        };
         let reader = self.clone();
         let run = move || {
+            let _turn = turn;
             let connection = reader.connection()?;
             let result = query(&connection);
             if connection.is_lost() {

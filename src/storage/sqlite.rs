@@ -52,6 +52,32 @@ fn set_up(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {
     Ok(())
 }
 
+/// As [`open`], and nobody else can even read the file until the connection is closed.
+///
+/// # Errors
+/// As [`open`], and when somebody has the file open.
+pub fn open_alone(path: &Path) -> Result<Connection, StorageError> {
+    let connection = open(path)?;
+    if let Connection::Sqlite(connection) = &connection {
+        keep_alone(connection).map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                StorageError::Busy("something else uses this file; stop the service first".to_owned())
+            }
+            _ => failed(error),
+        })?;
+    }
+    Ok(connection)
+}
+
+fn keep_alone(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(1))?;
+    // The write-ahead log can only be left while nobody else is there; in this mode nobody else gets in.
+    connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")
+}
+
 fn failed(error: rusqlite::Error) -> StorageError {
     StorageError::Database(error.into())
 }

@@ -9,6 +9,7 @@ mod house;
 mod ingress;
 mod link_tls;
 mod memory;
+mod migrate_store;
 mod offline;
 mod om_endpoint;
 mod postgres;

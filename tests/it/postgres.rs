@@ -300,3 +300,26 @@ async fn a_server_is_believed_as_the_url_says() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_ask_the_server_has_few_connections() {
+    let server = Server::shared();
+    let between = Between::start(&server.socket());
+    let url = server.schema_at(
+        &between.address.to_string(),
+        "bounded",
+        "sslmode=disable&application_name=many-ask&",
+    );
+    let reader = Reader::new(&url.parse().expect("an URL"), None).expect("it opens");
+    let ask = |_| {
+        reader.query(|connection| {
+            let sql = "SELECT count(*) FROM pg_stat_activity , (SELECT pg_sleep(0.02)) AS slow \
+                       WHERE application_name = 'many-ask'";
+            Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))?)
+        })
+    };
+    let counts = futures_util::future::join_all((0..100).map(ask)).await;
+    let counts: Vec<i64> = counts.into_iter().map(|count| count.expect("it is answered")).collect();
+    let most = counts.iter().max().copied().unwrap_or_default();
+    assert!((2..=16).contains(&most), "{counts:?}");
+}

@@ -147,7 +147,9 @@ async fn a_number_that_is_erased_is_nowhere_any_more_and_the_rest_is_as_it_was()
     service.event("om", "RING", &ringing).await;
     service.until("/api/v1/calls", |page| !page["items"][0].is_null()).await;
     let number = "13012345678";
-    let before = service.get("/api/v1/events?limit=1000").await.json();
+    // The call is told of once it is on disk, a moment after it is there.
+    let rings = |page: &serde_json::Value| page.to_string().contains("switchroom.call.ringing");
+    let before = service.until("/api/v1/events?limit=1000", rings).await;
     let erase = |number: &str| service.post("/api/v1/erasures", json!({"number": number, "reason": "asked"}));
     let busy = "13077777777";
     erase(busy).await.problem(409, "conflict");

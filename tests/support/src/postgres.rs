@@ -72,8 +72,9 @@ impl Server {
             .expect("its settings");
         writeln!(
             file,
-            "unix_socket_directories = '{}'\nport = {port}\n{always}\n{settings}",
-            server.folder.display()
+            "unix_socket_directories = '{}'\nport = {port}\n{always}\n{settings}\n{}",
+            server.folder.display(),
+            std::env::var("TEST_POSTGRES_SETTINGS").unwrap_or_default()
         )
         .expect("it writes");
         for (name, content) in files {
