@@ -122,6 +122,7 @@ fn set(table: &mut Table, name: &str, value: String) -> Result<(), ConfigError> 
 /// `file:PATH` is read; the text is the file's without its last line end.
 fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
     resolve(&mut config.api.admin_token)?;
+    resolve(&mut config.cdr_forward.password)?;
     for client in config.om_endpoint.clients.values_mut() {
         resolve(&mut client.password)?;
     }
@@ -186,6 +187,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     config.om_endpoint.check().map_err(ConfigError::Value)?;
     config.webhooks.check().map_err(ConfigError::Value)?;
     config.targets.check().map_err(ConfigError::Value)?;
+    config.cdr_forward.check().map_err(ConfigError::Value)?;
     let kept = u64::from(config.retention.reports_days) * 24 * 3600;
     if kept > 0 && config.targets.max_age.0.as_secs() > kept {
         return wrong(
@@ -231,6 +233,7 @@ pub fn masked(config: &Config) -> String {
         }
     };
     mask(&mut config.api.admin_token);
+    mask(&mut config.cdr_forward.password);
     for client in config.om_endpoint.clients.values_mut() {
         mask(&mut client.password);
     }

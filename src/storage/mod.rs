@@ -12,6 +12,7 @@ mod copier;
 pub mod deliveries;
 pub mod desired;
 pub mod devices;
+pub mod forwarding;
 pub mod hub;
 pub mod keeping;
 pub mod reader;

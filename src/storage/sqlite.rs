@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("recordings.sql"),
     include_str!("keeping.sql"),
     include_str!("targets.sql"),
+    include_str!("forwarding.sql"),
 ];
 
 /// The version whose records are indexed by the program.
