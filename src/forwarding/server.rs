@@ -162,7 +162,8 @@ impl State {
             Refusal(StatusCode::SERVICE_UNAVAILABLE, "not now; try again".to_owned())
         })?;
         let is_admin = |caller: &crate::api::auth::Caller| {
-            caller.role == Role::Admin && !caller.is_scoped() && !caller.is_masked()
+            let of_all = caller.devices().is_none() && caller.extensions().is_none();
+            caller.role == Role::Admin && of_all && !caller.is_masked()
         };
         if let Some(caller) = caller.filter(is_admin) {
             return Ok(caller.token_id().to_owned());

@@ -227,7 +227,8 @@ pub fn completeness(
         "SELECT day, count(*), sum(is_there AND NOT imported), sum(is_there AND imported), max(at) FROM \
          (SELECT f.day, f.imported, f.at, EXISTS (SELECT 1 FROM cdr WHERE device = d.key AND wire_id = f.wire_id) \
           AS is_there FROM filed_cdr f JOIN device d ON d.id = f.device \
-          WHERE f.device = ?1 AND f.day >= ?2 AND f.day <= ?3) GROUP BY day ORDER BY day DESC LIMIT ?4",
+          WHERE f.device = ?1 AND f.day IN (SELECT DISTINCT day FROM filed_cdr \
+          WHERE device = ?1 AND day >= ?2 AND day <= ?3 ORDER BY day DESC LIMIT ?4)) GROUP BY day ORDER BY day DESC",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = statement.query_map(params![device, since, until, limit], |row| {

@@ -150,6 +150,13 @@ async fn a_number_that_is_erased_is_nowhere_any_more_and_the_rest_is_as_it_was()
     service.event("om", "RING", &ringing).await;
     service.until("/api/v1/calls", |page| !page["items"][0].is_null()).await;
     let number = "13012345678";
+    // The live call is shown before its events are on disk.
+    let is_told = |page: &serde_json::Value| {
+        page["items"]
+            .as_array()
+            .is_some_and(|events| events.iter().any(|event| event["type"] == "switchroom.call.ringing"))
+    };
+    service.until("/api/v1/events?limit=1000", is_told).await;
     let before = service.get("/api/v1/events?limit=1000").await.json();
     let erase = |number: &str| service.post("/api/v1/erasures", json!({"number": number, "reason": "asked"}));
     let busy = "13077777777";
