@@ -5,7 +5,6 @@
 //! written down, the store commits and stops, the API ends.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -46,7 +45,7 @@ use crate::om_endpoint::{self, Endpoint};
 use crate::outward::Outward;
 use crate::recordings::Recordings;
 use crate::storage::secrets::SecretKey;
-use crate::storage::{Reader, SqliteStore, StorageError, devices as device_store, reader};
+use crate::storage::{DatabaseStore, Location, Reader, StorageError, devices as device_store, reader};
 use crate::targets::Targets;
 use crate::webhooks::Webhooks;
 
@@ -55,7 +54,7 @@ pub struct Services {
     /// The configuration it was started with.
     pub config: Config,
     /// The store.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<DatabaseStore>,
     /// For queries.
     pub reader: Reader,
     /// The devices.
@@ -169,10 +168,16 @@ impl App {
     /// # Errors
     /// Says which part could not start, and why.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let path = PathBuf::from(config.store.url.trim_start_matches("sqlite://"));
+        let location: Location = config.store.url.parse().context("store.url")?;
+        let (path, shown) = (location.beside(), location.to_string());
         let metrics = Metrics::new(config.metrics.per_device)?;
-        let store = SqliteStore::start(&path, Arc::clone(&metrics))
-            .with_context(|| format!("the store {} cannot be opened", path.display()))?;
+        let store = {
+            let (location, metrics) = (location.clone(), Arc::clone(&metrics));
+            // It may connect to a server, which blocks.
+            actix_web::web::block(move || DatabaseStore::start(&location, metrics))
+                .await?
+                .with_context(|| format!("the store {shown} cannot be opened"))?
+        };
         let key_file = config.store.key_file.clone().unwrap_or_else(|| path.with_extension("key"));
         let sealed = store.run(|connection| device_store::with_secrets(connection)).await?;
         let hooks = store.run(|connection| crate::webhooks::TABLES.count(connection)).await?;
@@ -191,7 +196,7 @@ impl App {
         let booted = tokio::sync::mpsc::unbounded_channel();
         let ports = Ports {
             clock: Arc::new(crate::clock::SystemClock),
-            store: Arc::<SqliteStore>::clone(&store),
+            store: Arc::<DatabaseStore>::clone(&store),
             interpreter: Arc::new(Reread(Arc::clone(&registry))),
             observer: Arc::<Metrics>::clone(&metrics),
             census: Arc::clone(&census),
@@ -243,7 +248,7 @@ impl App {
         );
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
-            recordings: Recordings::new(&config, &path),
+            recordings: Recordings::new(&config, &path)?,
             keeping: Keeping::default(),
             keys_in_use: Arc::default(),
             leases: std::sync::Mutex::default(),

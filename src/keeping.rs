@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
-use rusqlite::types::Value;
 use switchroom_domain::time::Timestamp;
 use tokio::sync::Notify;
 
 use crate::app::Services;
 use crate::recordings::take;
+use crate::storage::db::{Connection, Value};
 use crate::storage::keeping::{self as store, Erased, Erasure, ErasureState, Table};
 use crate::storage::recordings::{self as recordings, Recording, RecordingState};
 use crate::storage::{StorageError, audit, block, forwarding, records};

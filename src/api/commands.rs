@@ -289,7 +289,9 @@ pub(super) async fn one(
     let view = state.services.command(id).await?.filter(|view| caller.sees(&view.device)).ok_or_else(none)?;
     // An agent sees what it has done, and what it may do itself.
     if caller.extensions().is_some() && may(&caller, &view.request).is_err() {
-        let own = move |connection: &rusqlite::Connection| crate::storage::commands::token_of(connection, id);
+        let own = move |connection: &crate::storage::db::Connection| {
+            crate::storage::commands::token_of(connection, id)
+        };
         let token = state.services.reader.query(own).await?;
         if token != Some(caller.token_hash()) {
             return Err(none());
@@ -320,7 +322,7 @@ pub(super) async fn of_device(
         None => None,
     };
     let id = device.settings.id.clone();
-    let find = move |connection: &rusqlite::Connection| {
+    let find = move |connection: &crate::storage::db::Connection| {
         crate::storage::commands::of_device(connection, &id, before, limit + 1)
     };
     let mut items = state.services.reader.query(find).await?;

@@ -267,8 +267,17 @@ impl ResponseError for Problem {
 }
 
 impl From<StorageError> for Problem {
+    /// What may pass is told as that: a server that is away, a full disk.
     fn from(error: StorageError) -> Self {
-        Self::internal(&error)
+        if !error.may_pass() {
+            return Self::internal(&error);
+        }
+        tracing::warn!(%error, "the store could not be asked");
+        Self::new(
+            Kind::Unavailable,
+            "the store cannot be used just now; try again, GET /readyz says how it is",
+        )
+        .retry_after(2)
     }
 }
 

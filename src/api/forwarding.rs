@@ -300,7 +300,7 @@ async fn fact(state: &State, device: &Device, record: &Filed) -> Result<Option<F
     let mut call = None;
     if let (Some(began), Some(from), Some(to)) = (cdr.started_at, cdr.from.clone(), cdr.to.clone()) {
         let of = device.settings.id.to_string();
-        let find = move |connection: &rusqlite::Connection| {
+        let find = move |connection: &crate::storage::db::Connection| {
             store::conversation_of(connection, &of, began, &from, &to)
         };
         let found = state.services.reader.query(find).await?;
@@ -318,8 +318,9 @@ async fn complete(
 ) -> Result<Vec<Completeness>, Problem> {
     let of = device.settings.id.to_string();
     state.services.reader.settle().await;
-    let query =
-        move |connection: &rusqlite::Connection| store::completeness(connection, &of, since, until, limit);
+    let query = move |connection: &crate::storage::db::Connection| {
+        store::completeness(connection, &of, since, until, limit)
+    };
     Ok(state.services.reader.query(query).await?)
 }
 

@@ -1,7 +1,7 @@
 //! `/quarantine`: reports that a device's cell could not survive and that were set aside.
 
+use crate::storage::db::params;
 use actix_web::web;
-use rusqlite::params;
 use serde::Serialize;
 use switchroom_domain::id::{DeviceId, IdSeed, Minter};
 use switchroom_domain::time::Timestamp;
@@ -49,7 +49,7 @@ pub(super) async fn list(
 }
 
 /// There are few: each is a defect. Ids begin with the time, so they sort by age.
-fn all(connection: &rusqlite::Connection) -> Result<Vec<SetAside>, crate::storage::StorageError> {
+fn all(connection: &crate::storage::db::Connection) -> Result<Vec<SetAside>, crate::storage::StorageError> {
     let mut statement = connection
         .prepare_cached("SELECT device, at, entropy, name, substr(body, 1, 65536) FROM quarantine LIMIT ?")?;
     let mut rows = statement.query(params![10_000])?;

@@ -1,6 +1,7 @@
 //! `/cdrs`, `/conversations`: what is on record, the newest first, as JSON, CSV or NDJSON.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION, VARY};
 use actix_web::web::Bytes;
@@ -23,8 +24,10 @@ use super::input::{self, LIMIT_MAX, Page, Params, bad_cursor, cursor, limit, pla
 use super::view;
 use crate::storage::records::{Kind, Number, Query};
 
-/// Pages that hold nothing the caller may see are read on, so often.
-const PAGES: usize = 20;
+/// Pages that hold nothing of what is wanted, or nothing the caller may see, are read on, so often and so long. Then the
+/// page is given as it is, with where to go on.
+const PAGES: usize = 100;
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Which records are wanted.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
@@ -142,6 +145,7 @@ impl Search {
     /// The next records, up to so many, and whether there may be more.
     async fn next<T: Record>(&mut self, state: &State, limit: usize) -> Result<(Vec<T>, bool), Problem> {
         let mut wanted = Vec::new();
+        let begun = Instant::now();
         for _ in 0..PAGES {
             self.query.limit = limit - wanted.len();
             let (found, next) =
@@ -152,7 +156,7 @@ impl Search {
                 None => return Ok((wanted, false)),
                 Some(next) => self.query.before = Some(next),
             }
-            if wanted.len() >= limit {
+            if wanted.len() >= limit || begun.elapsed() > PATIENCE {
                 break;
             }
         }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use switchroom_domain::id::DeviceId;
 
 use super::{check_config, output, usage_error};
+use crate::storage::Location;
 use crate::storage::tokens::{self, Role, Scope};
 
 /// Options of `switchroom token`.
@@ -72,17 +73,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     let config = check_config::load(create.config.as_deref())?;
-    let path = PathBuf::from(config.store.url.trim_start_matches("sqlite://"));
-    let is_new = !path.exists();
-    let connection = crate::storage::open(&path)
-        .with_context(|| format!("the store {} cannot be opened", path.display()))?;
+    let location: Location = config.store.url.parse().context("store.url")?;
+    let is_new = matches!(&location, Location::Sqlite(path) if !path.exists());
+    let connection =
+        crate::storage::open(&location).with_context(|| format!("the store {location} cannot be opened"))?;
     let scope = Scope {
         devices: create.device.iter().map(|device| device.0.clone()).collect(),
         extensions: create.extension.clone(),
     };
     let (_, secret) = tokens::create(&connection, &create.name, create.role, scope)?;
     if is_new {
-        tracing::warn!("there was no store at {}; a new one was made for this token", path.display());
+        tracing::warn!("there was no store at {location}; a new one was made for this token");
     }
     output::say(&secret)
 }

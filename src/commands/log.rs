@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::devices::Registry;
 use crate::metrics::Metrics;
 use crate::storage::secrets::SecretKey;
-use crate::storage::{SqliteStore, StorageError, commands as command_store, desired};
+use crate::storage::{DatabaseStore, StorageError, commands as command_store, desired};
 
 /// What stands for a password.
 pub const MASK: &str = "********";
@@ -84,7 +84,7 @@ pub(super) fn unseal(key: &SecretKey, view: &mut CommandView) -> Result<(), Stor
 /// The command log in the store.
 pub struct Log {
     /// The store.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<DatabaseStore>,
     /// What passwords are kept under.
     pub secret_key: Arc<SecretKey>,
     /// Where settled commands are counted.

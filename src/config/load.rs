@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::sections::Config;
+use crate::storage::location::{self, Location};
 use crate::storage::tokens::Role;
 
 /// What limits may allow a head or a body, in bytes: reports have a few hundred.
@@ -123,6 +124,13 @@ fn set(table: &mut Table, name: &str, value: String) -> Result<(), ConfigError> 
 fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
     resolve(&mut config.api.admin_token)?;
     resolve(&mut config.cdr_forward.password)?;
+    if let Some(s3) = &mut config.recordings.s3 {
+        resolve(&mut s3.secret_access_key)?;
+    }
+    // An URL may have a password in it.
+    let mut url = Some(std::mem::take(&mut config.store.url));
+    resolve(&mut url)?;
+    config.store.url = url.unwrap_or_default();
     for client in config.om_endpoint.clients.values_mut() {
         resolve(&mut client.password)?;
     }
@@ -161,8 +169,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if api.admin_token.as_deref().is_some_and(|token| token.len() < 16) {
         return wrong("api.admin_token has fewer than 16 characters and could be guessed");
     }
-    if !config.store.url.starts_with("sqlite://") {
-        return wrong("store.url must be sqlite://PATH");
+    if let Err(bad) = config.store.url.parse::<Location>() {
+        return Err(ConfigError::Value(format!("store.url: {bad}")));
     }
     if config.privacy.mask_numbers_for.contains(&Role::Admin) {
         return wrong("privacy.mask_numbers_for cannot have admin: somebody must see what there is");
@@ -180,6 +188,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if recordings.max_bytes < 1024 || recordings.timeout_seconds == 0 {
         return wrong("recordings: max_bytes is at least 1024, and timeout_seconds at least 1");
+    }
+    if let Some(s3) = &recordings.s3 {
+        s3.check().map_err(ConfigError::Value)?;
     }
     if recordings.retry_after_seconds.len() > 20 {
         return wrong("recordings.retry_after_seconds has at most 20 waits");
@@ -234,6 +245,10 @@ pub fn masked(config: &Config) -> String {
     };
     mask(&mut config.api.admin_token);
     mask(&mut config.cdr_forward.password);
+    if let Some(s3) = &mut config.recordings.s3 {
+        mask(&mut s3.secret_access_key);
+    }
+    config.store.url = location::masked(&config.store.url);
     for client in config.om_endpoint.clients.values_mut() {
         mask(&mut client.password);
     }

@@ -6,6 +6,7 @@ mod keeping;
 mod load;
 mod om_endpoint;
 mod outward;
+mod s3;
 mod sections;
 mod span;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked};
 pub use om_endpoint::{AddressRange, OmClient, OmEndpointConfig};
 pub(crate) use outward::LONGEST_DELAY;
 pub use outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
+pub use s3::S3Config;
 pub use sections::{
     ApiConfig, CommandsConfig, Config, DeviceConfig, MetricsConfig, ModelConfig, ReportsConfig, StoreConfig,
 };

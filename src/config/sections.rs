@@ -10,6 +10,7 @@ use super::cdr_forward::CdrForwardConfig;
 use super::keeping::{PrivacyConfig, RetentionConfig};
 use super::om_endpoint::OmEndpointConfig;
 use super::outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
+use super::s3::S3Config;
 use crate::devices::{DeviceSecrets, DeviceSettings};
 use crate::ingress::Limits;
 
@@ -109,7 +110,7 @@ impl Default for ReportsConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
-    /// `sqlite://path`.
+    /// `sqlite://path`, or `postgres://user:password@host/database`.
     pub url: String,
     /// The file with the key that devices' passwords are kept under; made at the first start. By default
     /// beside the database.
@@ -211,6 +212,8 @@ pub struct RecordingsConfig {
     pub enabled: bool,
     /// The folder they are kept in; by default `recordings` beside the database.
     pub path: Option<PathBuf>,
+    /// The bucket they are kept in instead; the folder is then only where they are put together.
+    pub s3: Option<S3Config>,
     /// Seconds from a record to the first try: a device needs about ten to make the file (4.9).
     pub first_after_seconds: u32,
     /// Seconds to wait after each try that failed; after the last the recording is given up.
@@ -228,6 +231,7 @@ impl Default for RecordingsConfig {
         Self {
             enabled: false,
             path: None,
+            s3: None,
             first_after_seconds: 10,
             retry_after_seconds: vec![10, 30, 120, 600, 3600],
             at_once: 4,

@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::outward::Outward;
 use crate::storage::deliveries::{Attempt, Delivery, Progress, Replay, Tables};
 use crate::storage::secrets::SecretKey;
-use crate::storage::{Reader, SqliteStore, StorageError};
+use crate::storage::{DatabaseStore, Reader, StorageError};
 use endpoint::{Ask, Endpoint, Loaded};
 use known::lock;
 pub use known::{Known, Standing, Wish};
@@ -127,9 +127,9 @@ pub trait Feed: Sized + Send + Sync + 'static {
         Duration::from_millis(u64::try_from(count / 20).unwrap_or(u64::MAX).clamp(1, 50))
     }
     /// Tells how far the log goes.
-    fn watch(store: &SqliteStore) -> watch::Receiver<u64>;
+    fn watch(store: &DatabaseStore) -> watch::Receiver<u64>;
     /// What comes after a cursor, as far as memory has it; none: read the store.
-    fn tail(store: &SqliteStore, after: u64, limit: usize) -> Option<Vec<Self::Item>>;
+    fn tail(store: &DatabaseStore, after: u64, limit: usize) -> Option<Vec<Self::Item>>;
     /// Up to so much after a cursor, from the store.
     fn page(
         shared: Arc<Shared<Self>>,
@@ -184,7 +184,7 @@ pub trait Feed: Sized + Send + Sync + 'static {
 
 /// What every endpoint of a feed shares.
 pub struct Shared<F: Feed> {
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<DatabaseStore>,
     pub(crate) reader: Reader,
     pub(crate) outward: Arc<Outward>,
     pub(crate) metrics: Arc<Metrics>,
@@ -224,7 +224,7 @@ impl<F: Feed> Deliveries<F> {
     /// None are at work yet.
     #[must_use]
     pub fn new(
-        store: Arc<SqliteStore>,
+        store: Arc<DatabaseStore>,
         reader: Reader,
         outward: Arc<Outward>,
         secret_key: Arc<SecretKey>,
@@ -352,7 +352,7 @@ impl<F: Feed> Deliveries<F> {
         let cursor = *F::watch(&self.shared.store).borrow();
         let progress = Progress { cursor, ..Progress::default() };
         let (row, at) = (settings.clone(), progress.clone());
-        let add = move |connection: &mut rusqlite::Connection| {
+        let add = move |connection: &mut crate::storage::db::Connection| {
             F::TABLES.add(connection, F::id(&row), &row, &sealed, &at)
         };
         let key = self.shared.store.run(add).await?;
@@ -454,7 +454,7 @@ async fn keep_working<F: Feed>(
 ) {
     let key = known.key;
     while !*stopping.borrow() {
-        let load = move |connection: &rusqlite::Connection| {
+        let load = move |connection: &crate::storage::db::Connection| {
             let Some(progress) = F::TABLES.progress(connection, key)? else { return Ok(None) };
             let open = F::TABLES.pending(connection, key)?;
             let settled = F::TABLES.settled_after(connection, key, progress.cursor)?;

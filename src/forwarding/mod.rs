@@ -30,7 +30,7 @@ use crate::outward::{Failed, Outward};
 use crate::storage::block::Received;
 use crate::storage::deliveries::{Attempt, Tables};
 use crate::storage::secrets::SecretKey;
-use crate::storage::{Reader, SqliteStore, StorageError, forwarding as store};
+use crate::storage::{DatabaseStore, Reader, StorageError, forwarding as store};
 use crate::targets::send::{self, How, Proof};
 use crate::targets::{Connection, Lines, log, wire};
 use request::Wanted;
@@ -110,11 +110,11 @@ impl Feed for Records {
         }
     }
 
-    fn watch(store: &SqliteStore) -> watch::Receiver<u64> {
+    fn watch(store: &DatabaseStore) -> watch::Receiver<u64> {
         store.hub().watch_reports()
     }
 
-    fn tail(_store: &SqliteStore, _after: u64, _limit: usize) -> Option<Vec<Received>> {
+    fn tail(_store: &DatabaseStore, _after: u64, _limit: usize) -> Option<Vec<Received>> {
         None
     }
 
@@ -279,7 +279,7 @@ impl Forwarding {
     /// Nothing is at work yet.
     #[must_use]
     pub fn new(
-        store: Arc<SqliteStore>,
+        store: Arc<DatabaseStore>,
         reader: Reader,
         outward: Arc<Outward>,
         secret_key: Arc<SecretKey>,

@@ -296,7 +296,7 @@ fn records(
             let bytes: Vec<u8> = page.into_iter().flat_map(|(_, body)| body).collect();
             let next = match more {
                 true => {
-                    let read = move |connection: &rusqlite::Connection| {
+                    let read = move |connection: &crate::storage::db::Connection| {
                         store::page(connection, file, device.as_deref(), after, PAGE)
                     };
                     Some(services.reader.query(read).await?)

@@ -42,6 +42,8 @@ const PACE: Duration = Duration::from_millis(100);
 const TOLD: usize = 64;
 /// How long the log may take to have such an event; then it is told again.
 const TELL_WITHIN: Duration = Duration::from_secs(10);
+/// When a recording could not be kept, because the disk is full or the bucket away: seconds to the next try.
+const STORE_AGAIN: u32 = 30;
 /// When the store cannot be used it is tried again after this time.
 const AGAIN: Duration = Duration::from_secs(5);
 /// The longest sleep: clocks are set.
@@ -111,7 +113,7 @@ impl Keeper {
     /// Goes on where the service ended. While recordings are off, none is announced: they begin anew when they are on.
     async fn begin(&mut self) -> Result<(), StorageError> {
         let (enabled, latest) = (self.services.recordings.enabled, self.services.store.hub().latest());
-        let begin = move |connection: &mut rusqlite::Connection| {
+        let begin = move |connection: &mut crate::storage::db::Connection| {
             table::recover(connection)?;
             let reach = table::reach(connection)?.unwrap_or(latest);
             table::set_reach(connection, enabled.then_some(reach))?;
@@ -158,7 +160,7 @@ impl Keeper {
             let found: Vec<Recording> =
                 events.iter().filter_map(|published| self.announced(&published.sealed.event)).collect();
             if !found.is_empty() || reach - self.reach_kept >= KEEP_REACH {
-                let keep = move |transaction: &rusqlite::Transaction<'_>| {
+                let keep = move |transaction: &crate::storage::db::Transaction<'_>| {
                     for recording in &found {
                         table::announce(transaction, recording)?;
                     }
@@ -262,7 +264,8 @@ impl Keeper {
         self.busy.retain(|device| *device != recording.device);
         let metrics = &self.services.metrics;
         let now = crate::clock::now();
-        recording.tries += 1;
+        let ours = taken.as_ref().is_err_and(|failed| failed.ours);
+        recording.tries += u32::from(!ours);
         match taken {
             Ok(taken) => {
                 self.places.insert(recording.device.clone(), taken.place);
@@ -272,8 +275,13 @@ impl Keeper {
             }
             Err(failed) => {
                 let waits = &self.services.config.recordings.retry_after_seconds;
-                let wait = waits.get(recording.tries as usize - 1).filter(|_| !failed.for_good);
-                recording.next_try_at = wait.map(|wait| now.plus(Millis::from_secs((*wait).into())));
+                let wait = match (failed.ours, failed.for_good) {
+                    // Nothing is lost while the disk is full or the bucket away.
+                    (true, _) => Some(STORE_AGAIN),
+                    (false, true) => None,
+                    (false, false) => waits.get(recording.tries as usize - 1).copied(),
+                };
+                recording.next_try_at = wait.map(|wait| now.plus(Millis::from_secs(wait.into())));
                 recording.error = Some(failed.why);
                 recording.state = match wait {
                     Some(_) => RecordingState::Announced,
@@ -307,7 +315,7 @@ impl Keeper {
             let all = told.iter().all(|told| *told);
             let told: Vec<_> = untold.iter().zip(told).filter(|(_, told)| *told).map(|(r, _)| r.id).collect();
             if !told.is_empty() {
-                let keep = move |transaction: &rusqlite::Transaction<'_>| {
+                let keep = move |transaction: &crate::storage::db::Transaction<'_>| {
                     told.iter().try_for_each(|id| table::told(transaction, *id))
                 };
                 self.services.store.write(keep).await?;

@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod join;
 mod keeper;
 pub mod name;
+pub mod s3;
 pub mod store;
 pub mod take;
 pub mod wav;
@@ -22,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::app::Services;
 use crate::config::Config;
+use s3::S3;
 use store::{Folder, Store};
 
 /// The recordings of a service: what it keeps, and how its keeper is woken.
@@ -39,17 +41,24 @@ pub struct Recordings {
 
 impl Recordings {
     /// As it is configured; `database` is where the service's database is.
-    #[must_use]
-    pub fn new(config: &Config, database: &Path) -> Self {
+    ///
+    /// # Errors
+    /// When the bucket's configuration makes no sense.
+    pub fn new(config: &Config, database: &Path) -> anyhow::Result<Self> {
         let beside = || database.parent().unwrap_or_else(|| Path::new("")).join("recordings");
         let folder = config.recordings.path.clone().unwrap_or_else(beside);
-        Self {
+        let parts = folder.join(".parts");
+        let store: Arc<dyn Store> = match &config.recordings.s3 {
+            Some(s3) => Arc::new(S3::new(s3)?),
+            None => Arc::new(Folder::new(folder)),
+        };
+        Ok(Self {
             enabled: config.recordings.enabled,
-            parts: folder.join(".parts"),
-            store: Arc::new(Folder::new(folder)),
+            parts,
+            store,
             wake: Notify::new(),
             thread: Mutex::default(),
-        }
+        })
     }
 
     /// Starts fetching, if that is wanted.

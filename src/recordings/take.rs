@@ -68,28 +68,31 @@ pub struct Failed {
     pub why: String,
     /// Another try would fail as well.
     pub for_good: bool,
+    /// It was our disk or bucket, and not the device: that is no reason to give it up.
+    pub ours: bool,
 }
 
 impl Failed {
     /// It may come another time.
     pub fn now(why: impl Into<String>) -> Self {
-        Self { why: why.into(), for_good: false }
+        Self { why: why.into(), for_good: false, ours: false }
     }
 
     /// It never will.
     pub fn for_good(why: impl Into<String>) -> Self {
-        Self { why: why.into(), for_good: true }
+        Self { why: why.into(), for_good: true, ours: false }
     }
 }
 
 impl From<FetchError> for Failed {
     fn from(error: FetchError) -> Self {
-        Self { for_good: matches!(error, FetchError::TooLarge(_)), why: error.to_string() }
+        let ours = matches!(error, FetchError::Disk(_));
+        Self { for_good: matches!(error, FetchError::TooLarge(_)), why: error.to_string(), ours }
     }
 }
 
 fn disk(error: io::Error) -> Failed {
-    Failed::now(FetchError::Disk(error.to_string()).to_string())
+    FetchError::Disk(error.to_string()).into()
 }
 
 /// The name in the store without its ending: the day on which it was announced (UTC), and its id.

@@ -5,12 +5,12 @@
 //! their salt, nobody can tell or guess what they were, and the chain is still whole.
 
 use ring::digest::{Context, SHA256};
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 use serde::Serialize;
 use switchroom_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::StorageError;
+use super::db::{self, Connection, OptionalExtension, Row, Value, params, params_from_iter};
 
 /// The hash before the first entry.
 const NOTHING: [u8; 32] = [0; 32];
@@ -153,7 +153,7 @@ const COLUMNS: &str =
     "seq, at, token, role, address, action, device, status, details, salt, digest, prev, hash";
 
 impl Kept {
-    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+    fn read(row: Row<'_>) -> Result<Self, db::Error> {
         Ok(Self {
             seq: row.get(0)?,
             at: row.get(1)?,
@@ -387,7 +387,7 @@ mod tests {
 
     fn chain() -> (tempfile::TempDir, Connection) {
         let folder = tempfile::tempdir().expect("a folder");
-        let connection = super::super::open(&folder.path().join("a.db")).expect("a database");
+        let connection = crate::storage::testing::open(folder.path());
         for i in 0..5u8 {
             let note = Note {
                 at: Timestamp(1000 + i64::from(i)),

@@ -14,13 +14,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 use switchroom_actors::ports::{Entry, INTERNAL, RawReport, SealedEvent};
 use switchroom_domain::event::{Event, EventKind};
 use switchroom_domain::id::{DeviceId, EventId, IdSeed};
 use switchroom_domain::time::Timestamp;
 
+use super::db::{self, Connection, Error, OptionalExtension, Transaction, params};
 use super::tables::Row;
 use super::{Published, StorageError};
 
@@ -185,7 +185,7 @@ impl<'a> Block<'a> {
                 "INSERT INTO log (last_report, reports, last_event, events, at, devices, body) \
                  VALUES (?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![
+            .post(params![
                 last_report,
                 count(self.reports.len()),
                 last_event,
@@ -391,6 +391,8 @@ fn before(connection: &Connection, at: Timestamp) -> Result<(u64, u64), StorageE
 const BLOCKS_AT_A_TIME: usize = 256;
 /// How many it passes over, because the device is not in them.
 const PASSED_AT_A_TIME: usize = 16_384;
+/// Of so many it is read at a time what is in them.
+const HEADS: usize = 256;
 
 /// Events after a cursor, of one device or all; up to `limit`, and no more than a bounded number of blocks is
 /// looked at. Gives how far that came, which is the cursor to go on from, and none at the end of the log.
@@ -404,38 +406,50 @@ pub fn events(
     limit: usize,
 ) -> Result<(Vec<Published>, Option<u64>), StorageError> {
     let mut names = HashMap::new();
-    let mut statement = connection.prepare_cached(
-        "SELECT last_report, last_event - events + 1, last_event, devices FROM log WHERE last_event > ? \
-         ORDER BY last_event",
-    )?;
-    let mut rows = statement.query(params![i64::try_from(after).unwrap_or(i64::MAX)])?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT last_report, last_event - events + 1, last_event, devices FROM log \
+             WHERE (last_event, last_report) > (?, ?) ORDER BY last_event, last_report LIMIT {HEADS}"
+    ))?;
+    let mut reached = (i64::try_from(after).unwrap_or(i64::MAX), i64::MAX);
     let (mut found, mut looked, mut passed) = (Vec::new(), 0, 0);
-    while let Some(row) = rows.next()? {
-        let (block, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        if is_in(row, 3, device)? {
-            looked += 1;
-            let body = body(connection, block)?;
-            for (cursor, event) in (first.cast_unsigned()..).zip(&read(&body)?.events) {
-                if cursor <= after || device.is_some_and(|key| key != event.device) {
-                    continue;
+    loop {
+        let mut rows = statement.query(params![reached.0, reached.1])?;
+        let mut heads = 0;
+        while let Some(row) = rows.next()? {
+            let (block, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            heads += 1;
+            reached = (last, block);
+            if is_in(row, 3, device)? {
+                looked += 1;
+                let body = body(connection, block)?;
+                for (cursor, event) in (first.cast_unsigned()..).zip(&read(&body)?.events) {
+                    if cursor <= after || device.is_some_and(|key| key != event.device) {
+                        continue;
+                    }
+                    if found.len() == limit {
+                        return Ok((found, Some(cursor - 1)));
+                    }
+                    let name = match names.entry(event.device) {
+                        Slot::Occupied(known) => known.into_mut(),
+                        Slot::Vacant(new) => new.insert(device_of(connection, event.device)?),
+                    };
+                    found.push(Published { cursor, sealed: SealedEvent::new(event.event(name.clone())?) });
                 }
-                if found.len() == limit {
-                    return Ok((found, Some(cursor - 1)));
-                }
-                let name = match names.entry(event.device) {
-                    Slot::Occupied(known) => known.into_mut(),
-                    Slot::Vacant(new) => new.insert(device_of(connection, event.device)?),
-                };
-                found.push(Published { cursor, sealed: SealedEvent::new(event.event(name.clone())?) });
+            } else {
+                passed += 1;
             }
-        } else {
-            passed += 1;
+            if looked >= BLOCKS_AT_A_TIME || passed >= PASSED_AT_A_TIME {
+                return Ok((found, Some(last.cast_unsigned())));
+            }
         }
-        if looked >= BLOCKS_AT_A_TIME || passed >= PASSED_AT_A_TIME {
-            return Ok((found, Some(last.cast_unsigned())));
+        if heads < HEADS {
+            return Ok((found, None));
         }
     }
-    Ok((found, None))
+}
+
+fn blob(row: db::Row<'_>, column: usize) -> Result<&[u8], Error> {
+    row.get_ref(column)?.as_blob().ok_or(Error::Type { column, wanted: "bytes" })
 }
 
 /// A report of a device in the log.
@@ -491,9 +505,9 @@ pub fn reports(
 }
 
 /// Is this device in the block of this row? Looks at nothing but the list of devices: the body lies on other pages.
-fn is_in(row: &rusqlite::Row<'_>, column: usize, device: Option<i64>) -> Result<bool, StorageError> {
+fn is_in(row: db::Row<'_>, column: usize, device: Option<i64>) -> Result<bool, StorageError> {
     let Some(device) = device else { return Ok(true) };
-    let devices = row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?;
+    let devices = blob(row, column)?;
     Ok(holds(devices, device))
 }
 
@@ -501,8 +515,8 @@ fn is_in(row: &rusqlite::Row<'_>, column: usize, device: Option<i64>) -> Result<
 fn body(connection: &Connection, block: i64) -> Result<Vec<u8>, StorageError> {
     let mut statement = connection.prepare_cached("SELECT body FROM log WHERE last_report = ?")?;
     let mut rows = statement.query(params![block])?;
-    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    let packed = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    let row = rows.next()?.ok_or(Error::NoRows)?;
+    let packed = blob(row, 0)?;
     Ok(unpack(packed)?.into_owned())
 }
 
@@ -542,41 +556,53 @@ pub fn stretch(
     limit: usize,
 ) -> Result<Stretch, StorageError> {
     let name = device_of(connection, device)?;
-    let mut statement = connection.prepare_cached(
-        "SELECT last_report, last_report - reports + 1, last_event - events + 1, devices FROM log \
-         WHERE last_report > ?1 AND last_report >= (SELECT min(last_report) FROM log WHERE at >= ?2) ORDER BY last_report",
-    )?;
-    let mut rows = statement.query(params![after, from.0])?;
     let mut found = Stretch::default();
-    while let Some(row) = rows.next()? {
-        let (block, first, first_event): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        if !is_in(row, 3, Some(device))? {
-            continue;
-        }
-        let body = body(connection, block)?;
-        let block = read(&body)?;
-        if block.reports.iter().all(|logged| logged.at > to.0) {
-            break;
-        }
-        let is_meant = |at: i64| (from.0..=to.0).contains(&at);
-        for (id, logged) in (first..).zip(&block.reports) {
-            if id > after && logged.device == device && is_meant(logged.at) {
-                found.inputs.extend(logged.entry().map(|entry| (id, entry)));
+    let begin: Option<i64> = connection
+        .prepare_cached("SELECT min(last_report) FROM log WHERE at >= ?")?
+        .query_row(params![from.0], |row| row.get(0))?;
+    let Some(begin) = begin else { return Ok(found) };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT last_report, last_report - reports + 1, last_event - events + 1, devices FROM log \
+         WHERE last_report > ? ORDER BY last_report LIMIT {HEADS}"
+    ))?;
+    let mut reached = after.max(begin - 1);
+    loop {
+        let mut rows = statement.query(params![reached])?;
+        let mut heads = 0;
+        while let Some(row) = rows.next()? {
+            let (block, first, first_event): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            heads += 1;
+            reached = block;
+            if !is_in(row, 3, Some(device))? {
+                continue;
+            }
+            let body = body(connection, block)?;
+            let block = read(&body)?;
+            if block.reports.iter().all(|logged| logged.at > to.0) {
+                return Ok(found);
+            }
+            let is_meant = |at: i64| (from.0..=to.0).contains(&at);
+            for (id, logged) in (first..).zip(&block.reports) {
+                if id > after && logged.device == device && is_meant(logged.at) {
+                    found.inputs.extend(logged.entry().map(|entry| (id, entry)));
+                }
+            }
+            for (cursor, event) in (first_event.cast_unsigned()..).zip(&block.events) {
+                if event.device == device && is_meant(event.at) {
+                    let sealed = SealedEvent::new(event.event(name.clone())?);
+                    found.events.push(Published { cursor, sealed });
+                }
+            }
+            // A block is taken whole: its events are of its inputs.
+            if found.inputs.len() >= limit {
+                found.next = Some(first + count(block.reports.len()) - 1);
+                return Ok(found);
             }
         }
-        for (cursor, event) in (first_event.cast_unsigned()..).zip(&block.events) {
-            if event.device == device && is_meant(event.at) {
-                let sealed = SealedEvent::new(event.event(name.clone())?);
-                found.events.push(Published { cursor, sealed });
-            }
-        }
-        // A block is taken whole: its events are of its inputs.
-        if found.inputs.len() >= limit {
-            found.next = Some(first + count(block.reports.len()) - 1);
-            break;
+        if heads < HEADS {
+            return Ok(found);
         }
     }
-    Ok(found)
 }
 
 /// Runs over the inputs from `after` on, of one device or all; the callback gets an input's id, the device's key and
@@ -604,24 +630,33 @@ pub(super) fn each(
     device: Option<i64>,
     mut visit: impl FnMut(i64, &Logged<'_>),
 ) -> Result<(), StorageError> {
-    let mut statement = connection.prepare(
-        "SELECT last_report, last_report - reports + 1, devices FROM log WHERE last_report > ? ORDER BY last_report",
-    )?;
-    let mut rows = statement.query(params![after])?;
-    while let Some(row) = rows.next()? {
-        let (block, first): (i64, i64) = (row.get(0)?, row.get(1)?);
-        if !is_in(row, 2, device)? {
-            continue;
-        }
-        let body = body(connection, block)?;
-        let block = read(&body)?;
-        for (id, logged) in (first..).zip(&block.reports) {
-            if id > after && device.is_none_or(|key| key == logged.device) {
-                visit(id, logged);
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT last_report, last_report - reports + 1, devices FROM log WHERE last_report > ? \
+         ORDER BY last_report LIMIT {HEADS}"
+    ))?;
+    let mut reached = after;
+    loop {
+        let mut rows = statement.query(params![reached])?;
+        let mut heads = 0;
+        while let Some(row) = rows.next()? {
+            let (block, first): (i64, i64) = (row.get(0)?, row.get(1)?);
+            heads += 1;
+            reached = block;
+            if !is_in(row, 2, device)? {
+                continue;
+            }
+            let body = body(connection, block)?;
+            let block = read(&body)?;
+            for (id, logged) in (first..).zip(&block.reports) {
+                if id > after && device.is_none_or(|key| key == logged.device) {
+                    visit(id, logged);
+                }
             }
         }
+        if heads < HEADS {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// The rows in the first block after this report, and its last report.
@@ -637,7 +672,7 @@ pub(super) fn rows_after(
     )?;
     let mut rows = statement.query(params![after])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let body = unpack(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+    let body = unpack(blob(row, 1)?)?;
     Ok(Some((row.get(0)?, read(&body)?.rows)))
 }
 
@@ -648,14 +683,25 @@ mod tests {
     use switchroom_domain::event::EventData;
     use switchroom_domain::id::ReportId;
 
-    fn database() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        connection.execute_batch(include_str!("schema.sql")).expect("its tables");
-        for key in 1..4 {
-            let sql = "INSERT INTO device (key, id, settings, created_at) VALUES (?1, 'd' || ?1, '{}', 0)";
-            connection.execute(sql, [key]).expect("a device");
+    fn database() -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let connection = crate::storage::testing::open(folder.path());
+        for key in 1_i64..4 {
+            let sql = "INSERT INTO device (key, id, settings, created_at) VALUES (?, ?, '{}', 0)";
+            connection.execute(sql, params![key, format!("d{key}")]).expect("a device");
         }
-        connection
+        (folder, connection)
+    }
+
+    /// The same for all cases of a test, its log emptied: making one takes longer than a case.
+    fn emptied() -> std::cell::RefMut<'static, (tempfile::TempDir, Connection)> {
+        thread_local! {
+            static KEPT: &'static std::cell::RefCell<(tempfile::TempDir, Connection)> =
+                Box::leak(Box::new(std::cell::RefCell::new(database())));
+        }
+        let kept = KEPT.with(|kept| kept.borrow_mut());
+        kept.1.execute("DELETE FROM log", []).expect("it is emptied");
+        kept
     }
 
     fn report(n: u64, body: &str) -> Entry {
@@ -675,7 +721,8 @@ mod tests {
         fn what_is_written_is_read(blocks in prop::collection::vec(
             prop::collection::vec((1_i64..4, ".{0,300}", 0_usize..3), 0..6), 0..8
         )) {
-            let mut connection = database();
+            let mut kept = emptied();
+            let connection = &mut kept.1;
             let (mut reports, mut events) = (Vec::new(), Vec::new());
             for block in &blocks {
                 let entries: Vec<(i64, Entry)> = block.iter().map(|(device, body, _)| {
@@ -695,7 +742,7 @@ mod tests {
                 packed.write(&transaction, reports.len() as i64, events.len() as i64).expect("it is written");
                 transaction.commit().expect("it is committed");
             }
-            prop_assert_eq!(end(&connection).expect("an end"), (reports.len() as i64, events.len() as i64));
+            prop_assert_eq!(end(connection).expect("an end"), (reports.len() as i64, events.len() as i64));
             for device in [None, Some(1), Some(3), Some(9)] {
                 for after in 0..=events.len() {
                     let mut expected: Vec<u64> = (1_u64..).zip(&events)
@@ -703,7 +750,7 @@ mod tests {
                         .map(|(cursor, _)| cursor).collect();
                     let (mut from, mut got) = (after as u64, Vec::new());
                     loop {
-                        let (page, next) = events_of(&connection, from, device);
+                        let (page, next) = events_of(connection, from, device);
                         got.extend(page);
                         let Some(next) = next else { break };
                         prop_assert!(next >= from);
@@ -714,7 +761,7 @@ mod tests {
                 }
                 for after in 0..=reports.len() as i64 {
                     let mut got = Vec::new();
-                    inputs(&connection, after, device, |id, key, entry| {
+                    inputs(connection, after, device, |id, key, entry| {
                         let Entry::Report(raw) = entry else { return };
                         got.push((id, key, String::from_utf8_lossy(&raw.body).into_owned()));
                     }).expect("it is read");
@@ -727,7 +774,7 @@ mod tests {
             for after in 0..=reports.len() as u64 {
                 let (mut from, mut got) = (after, Vec::new());
                 loop {
-                    let (page, next) = super::reports(&connection, from, 2).expect("it is read");
+                    let (page, next) = super::reports(connection, from, 2).expect("it is read");
                     got.extend(page.into_iter().map(|r| (r.cursor, r.device.to_string(), r.report.body)));
                     let Some(next) = next else { break };
                     prop_assert!(next > from);
@@ -773,7 +820,7 @@ mod tests {
 
     #[test]
     fn an_event_reads_as_it_was() {
-        let mut connection = database();
+        let (_folder, mut connection) = database();
         let (written, timer) = (event(), Entry::Timer(IdSeed { at: Timestamp(1), entropy: 1 }));
         let mut block = Block::default();
         block.add(1, &timer);
@@ -788,7 +835,7 @@ mod tests {
 
     #[test]
     fn a_time_is_found_in_the_log() {
-        let mut connection = database();
+        let (_folder, mut connection) = database();
         assert_eq!(cursor_before(&connection, Timestamp(5)).expect("it is read"), 0);
         let told = event();
         // Blocks of one report at 10, 20, … with two events each; some have none.

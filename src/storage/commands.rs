@@ -1,12 +1,12 @@
 //! The command log: every command from its acceptance to its end.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use switchroom_actors::command::messages::{CommandRecord, IdempotencyKey};
 use switchroom_domain::id::{CommandId, DeviceId};
 use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::CommandView;
 
 use super::StorageError;
+use super::db::{Connection, OptionalExtension, Row, Transaction, params};
 
 /// How long a request is known again by its key.
 const KEYS_KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -142,7 +142,7 @@ pub fn open(connection: &Connection) -> Result<Vec<CommandRecord>, StorageError>
     Ok(open)
 }
 
-fn key(row: &Row<'_>) -> Result<Option<IdempotencyKey>, StorageError> {
+fn key(row: Row<'_>) -> Result<Option<IdempotencyKey>, StorageError> {
     let (token, key, request): (Option<[u8; 32]>, Option<String>, Option<[u8; 32]>) =
         (row.get(2)?, row.get(3)?, row.get(4)?);
     Ok(match (token, key, request) {

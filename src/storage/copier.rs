@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
-
 use super::writer::Shared;
 use super::{StorageError, sqlite};
 
@@ -17,7 +15,7 @@ const LONG: i64 = 8192;
 
 /// See the module.
 pub(super) struct Copier {
-    connection: Connection,
+    connection: rusqlite::Connection,
     shared: Arc<Shared>,
 }
 

@@ -5,7 +5,7 @@
 //! some may have one, too; those that have none are read from the log again. So little is written, and after the loss
 //! of the process at most what the receiver took in the last moment is delivered twice.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use super::db::{Connection, OptionalExtension, Params, Row, Transaction, params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
@@ -290,11 +290,12 @@ impl Tables {
         sealed: &[u8],
         progress: &Progress,
     ) -> Result<i64, StorageError> {
-        connection.execute(
-            &format!("INSERT INTO {} (id, settings, secrets, progress) VALUES (?, ?, ?, ?)", self.name),
-            params![id, json(settings)?, sealed, json(progress)?],
-        )?;
-        Ok(connection.last_insert_rowid())
+        let sql = format!(
+            "INSERT INTO {} (id, settings, secrets, progress) VALUES (?, ?, ?, ?) RETURNING key",
+            self.name
+        );
+        let row = params![id, json(settings)?, sealed, json(progress)?];
+        Ok(connection.query_row(&sql, row, |row| row.get(0))?)
     }
 
     /// Changes what a subscription wants.
@@ -349,13 +350,15 @@ impl Tables {
             return Ok(());
         }
         let mut statement = transaction.prepare_cached(&format!(
-            "INSERT OR REPLACE INTO {name}_delivery ({name}, cursor, state, {item}, at, body) VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT INTO {name}_delivery ({name}, cursor, state, {item}, at, body) VALUES (?, ?, ?, ?, ?, ?) \
+             ON CONFLICT ({name}, cursor) DO UPDATE SET state = excluded.state, {item} = excluded.{item}, \
+             at = excluded.at, body = excluded.body"
         ))?;
         for delivery in &changes.deliveries {
             let id = delivery.item.as_ref().map(|id| id.as_bytes().as_slice());
             let body = json(&delivery.body)?;
             let cursor = delivery.cursor.cast_signed();
-            statement.execute(params![key, cursor, delivery.state.as_str(), id, delivery.at.0, body])?;
+            statement.post(params![key, cursor, delivery.state.as_str(), id, delivery.at.0, body])?;
         }
         if let Some((keep, before)) = changes.prune {
             self.prune(transaction, key, changes.progress.cursor, keep, before)?;
@@ -400,7 +403,7 @@ impl Tables {
         self,
         connection: &Connection,
         rest: &str,
-        values: impl rusqlite::Params,
+        values: impl Params,
     ) -> Result<Vec<Delivery>, StorageError> {
         let Self { name, item } = self;
         let mut statement = connection.prepare_cached(&format!(
@@ -456,7 +459,8 @@ impl Tables {
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
         self.collect(
             connection,
-            "cursor < ?2 AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR at >= ?4) ORDER BY cursor DESC LIMIT ?5",
+            "cursor < ?2 AND (CAST(?3 AS TEXT) IS NULL OR state = ?3) AND (CAST(?4 AS BIGINT) IS NULL OR at >= ?4) \
+             ORDER BY cursor DESC LIMIT ?5",
             params![key, before, state, since, limit],
         )
     }
@@ -489,7 +493,7 @@ impl Tables {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<Delivery, StorageError> {
+fn read(row: Row<'_>) -> Result<Delivery, StorageError> {
     let (state, body): (String, String) = (row.get(1)?, row.get(4)?);
     let item: Option<[u8; 16]> = row.get(2)?;
     Ok(Delivery {
@@ -528,7 +532,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut connection = crate::storage::open(&folder.path().join("w.db")).expect("it opens");
+        let mut connection = crate::storage::testing::open(folder.path());
         let progress = Progress { cursor: 7, ..Progress::default() };
         let key = subscription(&connection, &progress);
         let mut failed = delivery(9, State::Pending);
@@ -573,7 +577,7 @@ mod tests {
     #[test]
     fn the_log_keeps_the_newest_what_is_pending_and_what_lies_beyond_the_cursor() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut connection = crate::storage::open(&folder.path().join("w.db")).expect("it opens");
+        let mut connection = crate::storage::testing::open(folder.path());
         let key = subscription(&connection, &Progress::default());
         let state = |cursor| if cursor == 2 { State::Pending } else { State::Delivered };
         let deliveries = (1..=20).map(|cursor| delivery(cursor, state(cursor))).collect();

@@ -1,6 +1,5 @@
 //! Desired state: what was assigned through us and a device forgets when it starts again (OM 2.1.2).
 
-use rusqlite::{Connection, Transaction, params};
 use switchroom_domain::Text;
 use switchroom_domain::command::Command;
 use switchroom_domain::id::DeviceId;
@@ -8,6 +7,7 @@ use switchroom_domain::reply::Reply;
 use switchroom_domain::time::Timestamp;
 
 use super::StorageError;
+use super::db::{Connection, Transaction, params};
 
 /// One thing that was assigned.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,7 +172,9 @@ fn put(
     let body = serde_json::to_string(command).map_err(corrupt)?;
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO desired (device, kind, key, number, body, applied_at, error) VALUES (?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO desired (device, kind, key, number, body, applied_at, error) VALUES (?, ?, ?, ?, ?, ?, NULL) \
+             ON CONFLICT (device, kind, key) DO UPDATE SET number = excluded.number, body = excluded.body, \
+             applied_at = excluded.applied_at, error = NULL",
         )?
         .execute(params![device.as_str(), kind, key, number, body, at.0])?;
     Ok(())

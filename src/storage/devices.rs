@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
 use switchroom_domain::id::DeviceId;
 
+use super::db::{Connection, params};
 use super::{StorageError, block};
 use crate::devices::DeviceSettings;
 
@@ -125,7 +125,8 @@ pub fn put_proofs(connection: &mut Connection, proofs: &[(DeviceId, String)]) ->
     for (device, body) in proofs {
         transaction
             .prepare_cached(
-                "INSERT OR REPLACE INTO proof (device, body) SELECT key, ?2 FROM device WHERE id = ?1",
+                "INSERT INTO proof (device, body) SELECT key, ?2 FROM device WHERE id = ?1 \
+                 ON CONFLICT (device) DO UPDATE SET body = excluded.body",
             )?
             .execute(params![device.as_str(), body])?;
     }

@@ -1,11 +1,11 @@
 //! Call records that are kept in files, and what devices' own files said of theirs.
 
-use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use switchroom_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::StorageError;
+use super::db::{Connection, OptionalExtension, params};
 use crate::forwarding::files::{Named, Place};
 use crate::privacy;
 
@@ -22,9 +22,17 @@ pub fn keep(
 ) -> Result<(), StorageError> {
     connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO kept_cdr (cursor, device, day, minute, span, body) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO kept_cdr (cursor, device, day, minute, span, body) VALUES (?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (cursor) DO NOTHING",
         )?
-        .execute(params![cursor.cast_signed(), device, place.day, place.minute, place.span, body])?;
+        .execute(params![
+            cursor.cast_signed(),
+            device,
+            i64::from(place.day),
+            i64::from(place.minute),
+            place.span.map(i64::from),
+            body
+        ])?;
     Ok(())
 }
 
@@ -67,7 +75,9 @@ pub fn page(
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = statement
-        .query_map(params![day, minute, after, device, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .query_map(params![i64::from(day), i64::from(minute), after, device, limit], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -80,8 +90,10 @@ pub fn files(connection: &Connection, day: Option<u32>) -> Result<Vec<(Place, u6
         "SELECT day, minute, span, count(*) FROM kept_cdr WHERE ?1 IS NULL OR day = ?1 \
          GROUP BY day, minute, span ORDER BY day, span IS NOT NULL, minute, span",
     )?;
-    let rows = statement.query_map(params![day], |row| {
-        let place = Place { day: row.get(0)?, minute: row.get(1)?, span: row.get(2)? };
+    let rows = statement.query_map(params![day.map(i64::from)], |row| {
+        let small = |number: i64| u32::try_from(number).unwrap_or(0);
+        let span = row.get::<_, Option<i64>>(2)?.map(small);
+        let place = Place { day: small(row.get(0)?), minute: small(row.get(1)?), span };
         Ok((place, row.get::<_, i64>(3)?.unsigned_abs()))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -93,7 +105,7 @@ pub fn files(connection: &Connection, day: Option<u32>) -> Result<Vec<(Place, u6
 /// When the store cannot be written.
 pub fn prune(connection: &Connection, before: u32, limit: usize) -> Result<usize, StorageError> {
     let sql = "DELETE FROM kept_cdr WHERE cursor IN (SELECT cursor FROM kept_cdr WHERE day < ? LIMIT ?)";
-    Ok(connection.execute(sql, params![before, i64::try_from(limit).unwrap_or(i64::MAX)])?)
+    Ok(connection.execute(sql, params![i64::from(before), i64::try_from(limit).unwrap_or(i64::MAX)])?)
 }
 
 /// Removes up to so many entries of devices' files from before this time; gives how many.
@@ -183,9 +195,10 @@ pub fn note(
         transaction
             .prepare_cached(
                 "INSERT INTO filed_cdr (device, day, wire_id, imported, at) VALUES (?, ?, ?, ?, ?) \
-                 ON CONFLICT DO UPDATE SET at = excluded.at, imported = max(imported, excluded.imported)",
+                 ON CONFLICT (device, day, wire_id) DO UPDATE SET at = excluded.at, \
+                 imported = CASE WHEN excluded.imported = 1 THEN 1 ELSE filed_cdr.imported END",
             )?
-            .execute(params![device, day, wire_id, imported, now.0])?;
+            .execute(params![device, i64::from(*day), wire_id, i64::from(*imported), now.0])?;
     }
     transaction.commit()?;
     Ok(())
@@ -224,16 +237,18 @@ pub fn completeness(
     limit: usize,
 ) -> Result<Vec<Completeness>, StorageError> {
     let mut statement = connection.prepare_cached(
-        "SELECT day, count(*), sum(is_there AND NOT imported), sum(is_there AND imported), max(at) FROM \
+        "SELECT day, count(*), count(*) FILTER (WHERE is_there AND imported = 0), \
+         count(*) FILTER (WHERE is_there AND imported = 1), max(at) FROM \
          (SELECT f.day, f.imported, f.at, EXISTS (SELECT 1 FROM cdr WHERE device = d.key AND wire_id = f.wire_id) \
           AS is_there FROM filed_cdr f JOIN device d ON d.id = f.device \
           WHERE f.device = ?1 AND f.day IN (SELECT DISTINCT day FROM filed_cdr \
-          WHERE device = ?1 AND day >= ?2 AND day <= ?3 ORDER BY day DESC LIMIT ?4)) GROUP BY day ORDER BY day DESC",
+          WHERE device = ?1 AND day >= ?2 AND day <= ?3 ORDER BY day DESC LIMIT ?4)) AS filed \
+         GROUP BY day ORDER BY day DESC",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![device, since, until, limit], |row| {
+    let rows = statement.query_map(params![device, i64::from(since), i64::from(until), limit], |row| {
         let count = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
-        let day: u32 = row.get(0)?;
+        let day = u32::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
         let (filed, arrived, imported) = (count(1)?, count(2)?, count(3)?);
         let missing = filed.saturating_sub(arrived + imported);
         Ok(Completeness {
@@ -255,7 +270,7 @@ mod tests {
 
     fn database() -> (tempfile::TempDir, Connection) {
         let folder = tempfile::tempdir().expect("a folder");
-        let connection = crate::storage::open(&folder.path().join("f.db")).expect("it opens");
+        let connection = crate::storage::testing::open(folder.path());
         (folder, connection)
     }
 

@@ -1,14 +1,13 @@
 //! Forgetting: what is older than it is to be kept, and a number that is to be erased. Everything is done a little at a
 //! time, between the commits of what comes in.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Timestamp;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::StorageError;
+use super::db::{self, Connection, OptionalExtension, Value, params, params_from_iter};
 use crate::privacy;
 
 /// Where ids of version 7 of this time begin.
@@ -271,12 +270,16 @@ pub fn take_out_of_quarantine(connection: &mut Connection, number: &str) -> Resu
     Ok(taken)
 }
 
-/// Has the database write zeros over whatever is deleted or changed from now on, or no longer.
+/// Has the database write zeros over whatever is deleted or changed from now on, or no longer. PostgreSQL knows no such
+/// thing: what was deleted leaves its files when its room is used again (docs/privacy.md says how to have that at once).
 ///
 /// # Errors
 /// When the database refuses it.
 pub fn secure_delete(connection: &Connection, on: bool) -> Result<(), StorageError> {
-    connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(()))?;
+    if let Connection::Sqlite(connection) = connection {
+        let set = connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(()));
+        set.map_err(db::Error::from)?;
+    }
     Ok(())
 }
 

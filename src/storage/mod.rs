@@ -9,12 +9,17 @@ pub mod audit;
 pub mod block;
 pub mod commands;
 mod copier;
+pub mod db;
 pub mod deliveries;
 pub mod desired;
 pub mod devices;
+mod dialect;
 pub mod forwarding;
 pub mod hub;
 pub mod keeping;
+pub mod location;
+pub mod migrations;
+pub mod postgres;
 pub mod reader;
 pub mod recordings;
 pub mod records;
@@ -26,16 +31,16 @@ pub mod tokens;
 pub mod writer;
 
 pub use hub::{Hub, Published};
+pub use location::Location;
 pub use reader::{EventQuery, Reader};
-pub use sqlite::open;
-pub use writer::SqliteStore;
+pub use writer::DatabaseStore;
 
 /// The store could not be used; says what to do where that is known.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// SQLite said no.
-    #[error("sqlite: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    /// The database said no.
+    #[error(transparent)]
+    Database(#[from] db::Error),
     /// A file could not be read or written.
     #[error("{path}: {error}")]
     File {
@@ -53,23 +58,60 @@ impl StorageError {
     /// May the same succeed later? A full disk, a busy file: yes; a row that cannot be: no.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        use rusqlite::ErrorCode as Code;
         match self {
-            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => matches!(
-                error.code,
-                Code::DiskFull
-                    | Code::SystemIoFailure
-                    | Code::DatabaseBusy
-                    | Code::DatabaseLocked
-                    | Code::OutOfMemory
-                    | Code::CannotOpen
-                    | Code::ReadOnly
-                    | Code::FileLockingProtocolFailed
-                    | Code::OperationInterrupted
-                    | Code::SchemaChanged
-            ),
+            Self::Database(error) => error.may_pass(),
             Self::File { .. } => true,
-            Self::Sqlite(_) | Self::Corrupt(_) => false,
+            Self::Corrupt(_) => false,
         }
+    }
+}
+
+/// Opens the store for writing, making it and bringing it up to date as needed. A service may be writing to it.
+///
+/// # Errors
+/// When it cannot be opened, or is of a later version of Switchroom.
+pub fn open(location: &Location) -> Result<db::Connection, StorageError> {
+    match location {
+        Location::Sqlite(path) => sqlite::open(path),
+        Location::Postgres(server) => {
+            let mut connection = connect(server, postgres::Use::Once)?;
+            migrations::migrate(&mut connection)?;
+            Ok(connection)
+        }
+    }
+}
+
+/// Opens the store as the one who writes to it; on PostgreSQL others are kept from it.
+pub(crate) fn open_writer(location: &Location) -> Result<db::Connection, StorageError> {
+    match location {
+        Location::Sqlite(path) => sqlite::open(path),
+        Location::Postgres(server) => {
+            let mut connection = connect(server, postgres::Use::Write)?;
+            migrations::migrate(&mut connection)?;
+            Ok(connection)
+        }
+    }
+}
+
+fn connect(server: &location::Server, reason: postgres::Use) -> Result<db::Connection, StorageError> {
+    let session = postgres::Session::connect(server, reason).map_err(db::Error::from)?;
+    Ok(db::Connection::Postgres(session))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A store for a unit test, on whichever database the tests are run.
+
+    use std::path::Path;
+
+    use super::Location;
+    use super::db::Connection;
+
+    pub(crate) fn location(folder: &Path) -> Location {
+        switchroom_test_support::store::url(folder).parse().expect("an URL")
+    }
+
+    pub(crate) fn open(folder: &Path) -> Connection {
+        super::open(&location(folder)).expect("it opens")
     }
 }

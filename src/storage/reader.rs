@@ -2,26 +2,31 @@
 //! records that were published a moment ago and are not in their tables yet.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, params};
 use switchroom_actors::ports::{Entry, LoadedCell};
 use switchroom_domain::id::{CallId, CommandId, DeviceId};
 use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::{CallView, CommandView};
 
+use super::db::{self, Connection, OptionalExtension, Row, params};
+use super::location::Location;
 use super::writer::Settler;
-use super::{Published, StorageError, block, records, sqlite, statistics};
+use super::{Published, StorageError, block, postgres, records, sqlite, statistics};
 
 /// A small pool of read-only connections.
 #[derive(Clone)]
 pub struct Reader {
-    path: PathBuf,
+    location: Location,
     idle: Arc<Mutex<Vec<Connection>>>,
     /// The writer that fills the tables, when one runs.
     settler: Option<Settler>,
 }
+
+/// So many connections are kept when nobody uses them.
+const KEPT: usize = 8;
+/// A connection to a server takes some of its memory.
+const KEPT_TO_SERVER: usize = 4;
 
 /// Which events are wanted.
 #[derive(Debug, Clone, Default)]
@@ -35,13 +40,31 @@ pub struct EventQuery {
 }
 
 impl Reader {
-    /// A reader of this database, which a writer of this process may be filling.
+    /// A reader of this database, which a writer of this process may be filling. To a server it connects when it is
+    /// first asked.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn new(path: &Path, settler: Option<Settler>) -> Result<Self, StorageError> {
-        let first = sqlite::open_reader(path)?;
-        Ok(Self { path: path.to_owned(), idle: Arc::new(Mutex::new(vec![first])), settler })
+    pub fn new(location: &Location, settler: Option<Settler>) -> Result<Self, StorageError> {
+        let idle = match location {
+            Location::Sqlite(path) => vec![sqlite::open_reader(path)?],
+            Location::Postgres(_) => Vec::new(),
+        };
+        Ok(Self { location: location.clone(), idle: Arc::new(Mutex::new(idle)), settler })
+    }
+
+    /// A connection that is there; blocks.
+    fn connection(&self) -> Result<Connection, StorageError> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match (idle, &self.location) {
+                // The server may have ended it meanwhile.
+                (Some(idle), _) if idle.session().is_some_and(postgres::Session::has_ended) => {}
+                (Some(idle), _) => return Ok(idle),
+                (None, Location::Sqlite(path)) => return sqlite::open_reader(path),
+                (None, Location::Postgres(server)) => return super::connect(server, postgres::Use::Read),
+            }
+        }
     }
 
     /// Everything published before is in its table after this, unless the disk is very slow.
@@ -61,14 +84,14 @@ impl Reader {
     ) -> Result<T, StorageError> {
         let reader = self.clone();
         let run = move || {
-            let idle = reader.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => sqlite::open_reader(&reader.path)?,
-            };
+            let connection = reader.connection()?;
             let result = query(&connection);
+            if connection.is_lost() {
+                return result;
+            }
+            let kept = if connection.session().is_some() { KEPT_TO_SERVER } else { KEPT };
             let mut idle = reader.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < 8 {
+            if idle.len() < kept {
                 idle.push(connection);
             }
             result
@@ -217,14 +240,14 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, Sto
         .map_err(|error| StorageError::Corrupt(format!("a stored record cannot be read: {error}")))
 }
 
-fn device_key(connection: &Connection, device: &DeviceId) -> Result<Option<i64>, rusqlite::Error> {
+fn device_key(connection: &Connection, device: &DeviceId) -> Result<Option<i64>, db::Error> {
     connection
         .prepare_cached("SELECT key FROM device WHERE id = ?")?
         .query_row(params![device.as_str()], |row| row.get(0))
         .optional()
 }
 
-fn replay_floor(connection: &Connection) -> Result<i64, rusqlite::Error> {
+fn replay_floor(connection: &Connection) -> Result<i64, db::Error> {
     let floor: Option<String> = connection
         .query_row("SELECT value FROM meta WHERE key = 'replay_floor'", [], |row| row.get(0))
         .optional()?;
@@ -232,10 +255,10 @@ fn replay_floor(connection: &Connection) -> Result<i64, rusqlite::Error> {
 }
 
 /// Reports that no cell is to be given again: device's key, time, randomness.
-fn set_aside(connection: &Connection) -> Result<HashSet<(i64, i64, u64)>, rusqlite::Error> {
+fn set_aside(connection: &Connection) -> Result<HashSet<(i64, i64, u64)>, db::Error> {
     let mut statement = connection
         .prepare("SELECT d.key, q.at, q.entropy FROM quarantine q JOIN device d ON d.id = q.device")?;
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned()));
+    let row = |row: Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned()));
     statement.query_map([], row)?.collect()
 }
 
@@ -257,15 +280,15 @@ fn scan_log(
 }
 
 /// Where the log of each device begins: after its snapshot, or with the device itself.
-fn beginnings(connection: &Connection) -> Result<HashMap<i64, i64>, rusqlite::Error> {
+fn beginnings(connection: &Connection) -> Result<HashMap<i64, i64>, db::Error> {
     let mut statement = connection.prepare(
-        "SELECT d.key, max(d.log_id, coalesce(s.log_id, 0)) FROM device d LEFT JOIN snapshot s ON s.device = d.key AND s.log_id >= d.log_id",
+        "SELECT d.key, coalesce(s.log_id, d.log_id) FROM device d LEFT JOIN snapshot s ON s.device = d.key AND s.log_id >= d.log_id",
     )?;
     statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// Devices that were removed, by key.
-pub(super) fn removed(connection: &Connection) -> Result<HashSet<i64>, rusqlite::Error> {
+pub(super) fn removed(connection: &Connection) -> Result<HashSet<i64>, db::Error> {
     let mut statement = connection.prepare_cached("SELECT key FROM device WHERE secrets IS NULL")?;
     statement.query_map([], |row| row.get(0))?.collect()
 }
@@ -288,7 +311,7 @@ pub(super) fn unwritten(connection: &Connection) -> Result<HashMap<i64, i64>, St
 pub(super) fn load_cell(connection: &Connection, device: &DeviceId) -> Result<LoadedCell, StorageError> {
     let cell = connection
         .query_row(
-            "SELECT d.key, max(d.log_id, coalesce(s.log_id, 0)), s.body FROM device d \
+            "SELECT d.key, coalesce(s.log_id, d.log_id), s.body FROM device d \
              LEFT JOIN snapshot s ON s.device = d.key AND s.log_id >= d.log_id WHERE d.id = ?",
             params![device.as_str()],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
@@ -311,7 +334,7 @@ pub fn load_cells(connection: &Connection) -> Result<HashMap<DeviceId, LoadedCel
     let mut cells: HashMap<i64, (i64, LoadedCell)> = HashMap::new();
     {
         let mut statement = connection.prepare(
-            "SELECT d.key, d.id, max(d.log_id, coalesce(s.log_id, 0)), s.body FROM device d \
+            "SELECT d.key, d.id, coalesce(s.log_id, d.log_id), s.body FROM device d \
              LEFT JOIN snapshot s ON s.device = d.key AND s.log_id >= d.log_id",
         )?;
         let mut rows = statement.query([])?;

@@ -1,6 +1,5 @@
 //! Recordings as they are kept: what is known of each, from the record that named it until its file is here.
 
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 use serde::{Deserialize, Serialize};
 use switchroom_domain::Text;
 use switchroom_domain::id::{CallId, CdrId, DeviceId};
@@ -9,9 +8,12 @@ use switchroom_domain::view::Direction;
 use utoipa::ToSchema;
 
 use super::StorageError;
+use super::db::{self, Connection, OptionalExtension, Row, Value, params, params_from_iter};
 
 /// How far the log of events was looked through for recordings.
 const REACH: &str = "recordings_reach";
+/// So many that are due are looked at at a time.
+const DUE_AT_A_TIME: usize = 1000;
 
 /// How far a recording is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -180,7 +182,7 @@ fn from_json(body: &str) -> Result<Recording, StorageError> {
         .map_err(|error| StorageError::Corrupt(format!("a recording cannot be read: {error}")))
 }
 
-fn body(row: &Row<'_>) -> Result<String, rusqlite::Error> {
+fn body(row: Row<'_>) -> Result<String, db::Error> {
     row.get(0)
 }
 
@@ -189,8 +191,8 @@ fn body(row: &Row<'_>) -> Result<String, rusqlite::Error> {
 /// # Errors
 /// When the database refuses it.
 pub fn announce(connection: &Connection, recording: &Recording) -> Result<(), StorageError> {
-    let sql = "INSERT OR IGNORE INTO recording (place, id, device, call, state, next_at, told, body) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO recording (place, id, device, call, state, next_at, told, body) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
     connection.prepare_cached(sql)?.execute(params![
         recording.place(),
         recording.id.0.as_bytes().as_slice(),
@@ -266,24 +268,37 @@ pub fn due(
     busy: &[DeviceId],
     limit: usize,
 ) -> Result<Vec<Recording>, StorageError> {
-    // Thousands may be due of one device: until its turn has come, only the index is read.
-    let mut places = connection
-        .prepare_cached("SELECT rowid, device FROM recording WHERE next_at <= ? ORDER BY next_at, device")?;
-    let mut of_place = connection.prepare_cached("SELECT body FROM recording WHERE rowid = ?")?;
-    let mut rows = places.query(params![now.0])?;
+    // Thousands may be due of one device: until its turn has come, only the index is read, which in SQLite ends with the
+    // row's id.
+    let (row, mut last) = match connection {
+        Connection::Sqlite(_) => ("rowid", Value::Integer(i64::MIN)),
+        Connection::Postgres(_) => ("id", Value::Blob(Vec::new())),
+    };
+    let mut places = connection.prepare_cached(&format!(
+        "SELECT next_at, device, {row} FROM recording WHERE next_at <= ? AND (next_at, device, {row}) > (?, ?, ?) \
+         ORDER BY next_at, device, {row} LIMIT {DUE_AT_A_TIME}"
+    ))?;
+    let mut of_place = connection.prepare_cached(&format!("SELECT body FROM recording WHERE {row} = ?"))?;
+    let (mut at, mut of) = (i64::MIN, String::new());
     let mut taken: Vec<String> = busy.iter().map(ToString::to_string).collect();
     let mut found = Vec::new();
-    while found.len() < limit
-        && let Some(row) = rows.next()?
-    {
-        let device: String = row.get(1)?;
-        if !taken.contains(&device) {
-            let rowid: i64 = row.get(0)?;
-            found.push(from_json(&of_place.query_row(params![rowid], body)?)?);
-            taken.push(device);
+    loop {
+        let mut rows = places.query(params![now.0, at, of, last])?;
+        let mut looked = 0;
+        while found.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            (at, of, last) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            looked += 1;
+            if !taken.contains(&of) {
+                found.push(from_json(&of_place.query_row(params![last], body)?)?);
+                taken.push(of.clone());
+            }
+        }
+        if found.len() >= limit || looked < DUE_AT_A_TIME {
+            return Ok(found);
         }
     }
-    Ok(found)
 }
 
 /// How many have not settled, and when the first of them after `now` is tried.
@@ -317,7 +332,7 @@ pub fn get(connection: &Connection, id: CdrId) -> Result<Option<Recording>, Stor
 /// # Errors
 /// When the database cannot be read.
 pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Recording>, StorageError> {
-    let mut terms = vec!["1".to_owned()];
+    let mut terms = vec!["true".to_owned()];
     let mut values = Vec::new();
     let mut term = |sql: &str, value: Value| {
         terms.push(sql.to_owned());
@@ -401,7 +416,9 @@ pub fn reach(connection: &Connection) -> Result<Option<u64>, StorageError> {
 pub fn set_reach(connection: &Connection, reach: Option<u64>) -> Result<(), StorageError> {
     match reach {
         Some(reach) => connection
-            .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?
+            .prepare_cached(
+                "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?
             .execute(params![REACH, reach.to_string()])?,
         None => connection.execute("DELETE FROM meta WHERE key = ?", params![REACH])?,
     };
@@ -423,7 +440,7 @@ mod tests {
 
     fn database() -> (tempfile::TempDir, Connection) {
         let folder = tempfile::tempdir().expect("a folder");
-        let connection = crate::storage::open(&folder.path().join("x.db")).expect("it opens");
+        let connection = crate::storage::testing::open(folder.path());
         (folder, connection)
     }
 

@@ -6,18 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 use switchroom_domain::conversation::Conversation;
 use switchroom_domain::view::CdrView;
 
 use super::StorageError;
+use super::db::{self, Connection, OptionalExtension, Transaction, Value, params, params_from_iter};
 use super::reader::parse;
 use super::statistics::Changes;
 
-/// So many of the newest are looked at for a number's beginning or end before its index is.
-const LOOKED_AT: usize = 20_000;
-/// So many entries of that index are looked at.
+/// So many entries of an index are followed at once, and their records looked at, for a page of those that are wanted.
+const LOOKED_AT: usize = 5_000;
+/// So many entries of the index of numbers are sorted for a number's beginning or end.
 const ENTRIES: usize = 200_000;
 /// Bits of a place below its milliseconds.
 pub(super) const BITS: u32 = 20;
@@ -63,7 +62,7 @@ impl Number {
 }
 
 /// What is wanted, the newest first.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
     /// Before this place.
     pub before: Option<i64>,
@@ -166,7 +165,7 @@ pub struct Kept<'a> {
 
 impl Kept<'_> {
     /// Places are unique; what is of the same millisecond stands in the order in which it is written.
-    fn place(&self, connection: &Connection, table: &str) -> Result<i64, rusqlite::Error> {
+    fn place(&self, connection: &Connection, table: &str) -> Result<i64, db::Error> {
         let sql = format!("SELECT max(place) FROM {table} WHERE place >= ? AND place < ?");
         let (first, beyond) = (self.at << BITS, (self.at + 1) << BITS);
         let last: Option<i64> =
@@ -192,7 +191,7 @@ pub fn put_cdr(
     if let Some(place) = known {
         transaction
             .prepare_cached("UPDATE cdr SET body = ? WHERE place = ?")?
-            .execute(params![kept.body, place])?;
+            .post(params![kept.body, place])?;
         return Ok(());
     }
     let fields = Fields::of_cdr(&parse(kept.body)?);
@@ -247,10 +246,12 @@ pub fn put_conversation(
     };
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO conversation (place, id, device, direction, outcome, trunk, parties, body)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO conversation (place, id, device, direction, outcome, trunk, parties, body)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (place) DO UPDATE SET id = excluded.id, device = excluded.device,
+             direction = excluded.direction, outcome = excluded.outcome, trunk = excluded.trunk,
+             parties = excluded.parties, body = excluded.body",
         )?
-        .execute(params![
+        .post(params![
             place,
             kept.id.as_slice(),
             kept.device,
@@ -272,13 +273,15 @@ fn put_parties(
     let table = kind.table();
     for party in &fields.parties {
         transaction
-            .prepare_cached(&format!("INSERT OR IGNORE INTO {table}_party (number, place) VALUES (?, ?)"))?
-            .execute(params![party, place])?;
+            .prepare_cached(&format!(
+                "INSERT INTO {table}_party (number, place) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            ))?
+            .post(params![party, place])?;
         transaction
             .prepare_cached(&format!(
-                "INSERT OR IGNORE INTO {table}_party_end (number, place) VALUES (?, ?)"
+                "INSERT INTO {table}_party_end (number, place) VALUES (?, ?) ON CONFLICT DO NOTHING"
             ))?
-            .execute(params![reversed(party), place])?;
+            .post(params![reversed(party), place])?;
     }
     Ok(())
 }
@@ -293,10 +296,10 @@ fn take_parties(
     for party in parties.split('|').filter(|party| !party.is_empty()) {
         transaction
             .prepare_cached(&format!("DELETE FROM {table}_party WHERE number = ? AND place = ?"))?
-            .execute(params![party, place])?;
+            .post(params![party, place])?;
         transaction
             .prepare_cached(&format!("DELETE FROM {table}_party_end WHERE number = ? AND place = ?"))?
-            .execute(params![reversed(party), place])?;
+            .post(params![reversed(party), place])?;
     }
     Ok(())
 }
@@ -369,64 +372,86 @@ pub fn get(connection: &Connection, kind: Kind, id: uuid::Uuid) -> Result<Option
     Ok(found.optional()?)
 }
 
-/// A page of what is wanted.
+/// A page of what is wanted, or what of it was found within bounds; then `next` says how far it was looked.
+///
+/// Each filter has an index in order of time. Those are followed for a while, one after the other, until one fills the page
+/// or comes to its end: the rarest value comes to its end soon, and the commonest fills the page.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn find(connection: &Connection, kind: Kind, query: &Query) -> Result<Found, StorageError> {
-    let exact = query.numbers.iter().find_map(|number| match number {
-        Number::Is(number) => Some(clean(number)),
-        _ => None,
-    });
-    if let Some(number) = exact {
-        return by_number(connection, kind, query, &number);
+    let mut furthest: Option<Found> = None;
+    for way in ways(query) {
+        let found = follow(connection, kind, query, &way)?;
+        if found.items.len() >= query.limit || found.next.is_none() {
+            return Ok(found);
+        }
+        if furthest.as_ref().is_none_or(|before| found.next < before.next) {
+            furthest = Some(found);
+        }
     }
-    let equal = [
-        ("trunk", &query.trunk),
-        ("outcome", &query.outcome),
-        ("kind", &query.kind),
-        ("direction", &query.direction),
-    ];
-    let by_column = match query.devices.as_slice() {
-        [_] if query.trunk.is_none() => Some("device"),
-        _ => equal.into_iter().find_map(|(column, wanted)| wanted.as_ref().map(|_| column)),
-    };
-    let is_plain = query.numbers.is_empty() && query.devices.len() <= 1;
-    if let (Some(column), true) = (by_column, is_plain) {
-        return by_index(connection, kind, query, Some(column));
-    }
-    // The newest, of which enough may be what is wanted.
-    let newest = newest(connection, kind, query)?;
-    let enough = newest.items.len() >= query.limit || newest.next.is_none();
-    if enough {
-        return Ok(newest);
-    }
-    if query.numbers.is_empty() {
+    let only_devices = Query { devices: query.devices.clone(), ..Query::default() };
+    let bounds = Query { before: None, since: None, until: None, limit: 0, ..query.clone() };
+    if bounds == only_devices {
         return by_devices(connection, kind, query);
     }
     match by_part(connection, kind, query)? {
         Some(found) => Ok(found),
-        None => Ok(newest),
+        None => Ok(furthest.unwrap_or_default()),
     }
 }
 
-/// The conditions on a record's own row, and their values; `driven` is what the index is of.
-fn conditions(query: &Query, driven: Option<&str>) -> (String, Vec<Value>) {
-    let (mut sql, mut values) = (String::new(), Vec::new());
-    let mut also = |condition: &str, value: Value| {
-        sql.push_str(" AND ");
-        sql.push_str(condition);
-        values.push(value);
+/// An index that is in order of time for one value.
+enum Way {
+    /// Of a number's entries.
+    Number(String),
+    /// Of a column.
+    Column(&'static str, Value),
+    /// Of everything.
+    Newest,
+}
+
+/// The indexes by which what is wanted can be found, those first that are likely to be the narrowest.
+fn ways(query: &Query) -> Vec<Way> {
+    let exact = query.numbers.iter().filter_map(|number| match number {
+        Number::Is(number) => Some(Way::Number(clean(number))),
+        _ => None,
+    });
+    let column = |name, value: &Option<String>| value.clone().map(|value| Way::Column(name, value.into()));
+    let device = match query.devices.as_slice() {
+        [device] => Some(Way::Column("device", (*device).into())),
+        _ => None,
     };
-    if let Some(before) = query.before {
-        also("r.place < ?", before.into());
+    let columns = [
+        column("trunk", &query.trunk),
+        device,
+        column("outcome", &query.outcome),
+        column("kind", &query.kind),
+        column("direction", &query.direction),
+    ];
+    let mut ways: Vec<Way> = exact.chain(columns.into_iter().flatten()).collect();
+    if ways.is_empty() {
+        ways.push(Way::Newest);
     }
-    if let Some(until) = query.until {
-        also("r.place < ?", (until << BITS).into());
-    }
-    if let Some(since) = query.since {
-        also("r.place >= ?", (since << BITS).into());
-    }
+    ways
+}
+
+/// The bounds in time, on the place of what is called so.
+fn bounds(query: &Query, of: &str) -> (String, Vec<Value>) {
+    let bounds = [
+        ("<", query.before),
+        ("<", query.until.map(|until| until << BITS)),
+        (">=", query.since.map(|since| since << BITS)),
+    ];
+    let bounds = bounds.into_iter().filter_map(|(than, place)| Some((than, place?)));
+    let (sql, values): (Vec<String>, Vec<Value>) =
+        bounds.map(|(than, place)| (format!(" AND {of}.place {than} ?"), place.into())).unzip();
+    (sql.concat(), values)
+}
+
+/// The conditions on a record's own row.
+fn conditions(query: &Query) -> (String, Vec<Value>) {
+    let (mut sql, mut values) = (String::new(), Vec::new());
     let equal = [
         ("trunk", &query.trunk),
         ("outcome", &query.outcome),
@@ -436,16 +461,18 @@ fn conditions(query: &Query, driven: Option<&str>) -> (String, Vec<Value>) {
     for (column, wanted) in equal {
         if let Some(wanted) = wanted {
             // With the sign no index is used for it.
-            let sign = if driven == Some(column) { "" } else { "+" };
-            also(&format!("{sign}r.{column} = ?"), wanted.clone().into());
+            sql.push_str(&format!(" AND +r.{column} = ?"));
+            values.push(wanted.clone().into());
         }
     }
-    if let [device] = query.devices.as_slice() {
-        let sign = if driven == Some("device") { "" } else { "+" };
-        also(&format!("{sign}r.device = ?"), (*device).into());
-    }
     for number in &query.numbers {
-        also("instr(r.parties, ?) > 0", number.pattern().into());
+        sql.push_str(" AND instr(r.parties, ?) > 0");
+        values.push(number.pattern().into());
+    }
+    if !query.devices.is_empty() {
+        // Keys are numbers of our own.
+        let keys: Vec<String> = query.devices.iter().map(ToString::to_string).collect();
+        sql.push_str(&format!(" AND +r.device IN ({})", keys.join(",")));
     }
     (sql, values)
 }
@@ -473,70 +500,40 @@ fn one_more(limit: usize) -> Value {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1).into()
 }
 
-/// In the order of an index.
-fn by_index(
-    connection: &Connection,
-    kind: Kind,
-    query: &Query,
-    column: Option<&str>,
-) -> Result<Found, StorageError> {
-    let (conditions, mut values) = conditions(query, column);
-    let table = kind.table();
-    let sql =
-        format!("SELECT r.place, r.body FROM {table} r WHERE true{conditions} ORDER BY r.place DESC LIMIT ?");
-    values.push(one_more(query.limit));
-    collect(connection, &sql, values, query.limit)
-}
-
-/// In the order of one number's entries.
-fn by_number(
-    connection: &Connection,
-    kind: Kind,
-    query: &Query,
-    number: &str,
-) -> Result<Found, StorageError> {
-    let (conditions, values) = conditions(query, None);
-    let conditions = conditions.replace("r.place", "p.place");
-    let table = kind.table();
-    let devices = in_devices(query);
-    let sql = format!(
-        "SELECT r.place, r.body FROM {table}_party p CROSS JOIN {table} r ON r.place = p.place \
-         WHERE p.number = ?{conditions}{devices} ORDER BY p.place DESC LIMIT ?"
-    );
-    let values = std::iter::once(Value::from(number.to_owned())).chain(values);
-    let values = values.chain([one_more(query.limit)]).collect();
-    collect(connection, &sql, values, query.limit)
-}
-
-/// Several devices, as a condition; their keys are numbers of our own.
-fn in_devices(query: &Query) -> String {
-    if query.devices.len() < 2 {
-        return String::new();
-    }
-    let keys: Vec<String> = query.devices.iter().map(ToString::to_string).collect();
-    format!(" AND +r.device IN ({})", keys.join(","))
-}
-
-/// Looks at the newest ones only.
-fn newest(connection: &Connection, kind: Kind, query: &Query) -> Result<Found, StorageError> {
-    let table = kind.table();
-    let bounds = Query { before: query.before, since: query.since, until: query.until, ..Query::default() };
-    let (bounds, mut values) = conditions(&bounds, None);
-    let rest = Query { before: None, since: None, until: None, ..query.clone() };
-    let (rest, more) = conditions(&rest, None);
-    let devices = in_devices(query);
-    // Where the looking ends.
+/// Follows one index for a while.
+fn follow(connection: &Connection, kind: Kind, query: &Query, way: &Way) -> Result<Found, StorageError> {
+    let record = kind.table();
+    // The table whose index it is, and what of it; the record's own row is `r`.
+    let (table, i, driven, value) = match way {
+        Way::Number(number) => {
+            (format!("{record}_party"), "i", " AND i.number = ?".to_owned(), Some(number.clone().into()))
+        }
+        Way::Column(column, value) => {
+            (record.to_owned(), "r", format!(" AND r.{column} = ?"), Some(value.clone()))
+        }
+        Way::Newest => (record.to_owned(), "r", String::new(), None),
+    };
+    let (bounds, values) = bounds(query, i);
+    let mut values: Vec<Value> = value.into_iter().chain(values).collect();
+    // Where the following ends.
+    let reach = i64::try_from(LOOKED_AT.max(query.limit)).unwrap_or(i64::MAX);
     let floor: Option<i64> = connection
         .prepare_cached(&format!(
-            "SELECT r.place FROM {table} r WHERE true{bounds} ORDER BY r.place DESC LIMIT 1 OFFSET {LOOKED_AT}"
+            "SELECT {i}.place FROM {table} {i} WHERE true{driven}{bounds} ORDER BY {i}.place DESC LIMIT 1 OFFSET ?"
         ))?
-        .query_row(params_from_iter(values.clone()), |row| row.get(0))
+        .query_row(params_from_iter(values.iter().cloned().chain([reach.into()])), |row| row.get(0))
         .optional()?;
+    let (conditions, more) = conditions(query);
     values.push(floor.unwrap_or(i64::MIN).into());
     values.extend(more);
     values.push(one_more(query.limit));
+    let rows = match way {
+        Way::Number(_) => format!("{table} i CROSS JOIN {record} r ON r.place = i.place"),
+        Way::Column(..) | Way::Newest => format!("{record} r"),
+    };
     let sql = format!(
-        "SELECT r.place, r.body FROM {table} r WHERE true{bounds} AND r.place > ?{rest}{devices} ORDER BY r.place DESC LIMIT ?"
+        "SELECT r.place, r.body FROM {rows} WHERE true{driven}{bounds} AND {i}.place > ?{conditions} \
+         ORDER BY {i}.place DESC LIMIT ?"
     );
     let mut found = collect(connection, &sql, values, query.limit)?;
     if found.next.is_none() {
@@ -551,7 +548,7 @@ fn by_devices(connection: &Connection, kind: Kind, query: &Query) -> Result<Foun
     let mut all = Vec::new();
     for device in &query.devices {
         let one = Query { devices: vec![*device], limit: query.limit + 1, ..query.clone() };
-        all.append(&mut by_index(connection, kind, &one, Some("device"))?.items);
+        all.append(&mut follow(connection, kind, &one, &Way::Column("device", (*device).into()))?.items);
     }
     Ok(newest_of(all, query.limit))
 }
@@ -592,13 +589,15 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
     }
     places.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
     places.dedup();
-    let (conditions, values) =
-        conditions(&Query { before: None, since: None, until: None, ..query.clone() }, None);
-    let devices = in_devices(query);
-    let sql = format!("SELECT r.place, r.body FROM {table} r WHERE r.place = ?{conditions}{devices}");
+    let (conditions, values) = conditions(query);
+    let sql = format!("SELECT r.place, r.body FROM {table} r WHERE r.place = ?{conditions}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = Found::default();
-    for place in places {
+    for (looked_at, place) in places.into_iter().enumerate() {
+        if looked_at == LOOKED_AT.max(query.limit) * 2 {
+            found.next = Some(place + 1);
+            break;
+        }
         let all = std::iter::once(Value::from(place)).chain(values.iter().cloned());
         let row = statement.query_row(params_from_iter(all), |row| Ok((row.get(0)?, row.get(1)?)));
         let Some(row) = row.optional()? else { continue };

@@ -18,7 +18,7 @@ CREATE TABLE cdr_new (
 );
 -- What only the program can tell (see records.rs) follows.
 INSERT INTO cdr_new (place, id, device, wire_id, fingerprint, kind, parties, body)
-SELECT (received_at << 20) | (seq & 0xFFFFF), id, device, wire_id, fingerprint, '', '', body FROM cdr;
+SELECT (received_at << 20) | (seq & 1048575), id, device, wire_id, fingerprint, '', '', body FROM cdr;
 DROP TABLE cdr;
 ALTER TABLE cdr_new RENAME TO cdr;
 CREATE INDEX cdr_device ON cdr (device);

@@ -83,6 +83,9 @@ fn decode(text: &[u8]) -> Option<[u8; 32]> {
 }
 
 fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -1,13 +1,14 @@
-//! Opening the database: settings, migrations.
+//! SQLite: settings, and the texts of all migrations.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 
-use super::{StorageError, records};
+use super::db::Connection;
+use super::{StorageError, migrations};
 
-/// Migrations in order; the database's `user_version` says how many it has had.
-const MIGRATIONS: &[&str] = &[
+/// Migrations in order, in what both databases understand (see [`super::dialect`]); the database says how many it has had.
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("commands.sql"),
     include_str!("desired.sql"),
@@ -15,12 +16,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("webhooks.sql"),
     include_str!("recordings.sql"),
     include_str!("keeping.sql"),
+    include_str!("statistics.sql"),
     include_str!("targets.sql"),
     include_str!("forwarding.sql"),
 ];
 
 /// The version whose records are indexed by the program.
-const RECORDS: usize = 4;
+pub(super) const RECORDS: usize = 4;
 
 /// Opens the database for writing, making it and migrating it as needed.
 ///
@@ -31,7 +33,14 @@ pub fn open(path: &Path) -> Result<Connection, StorageError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| StorageError::File { path: folder.display().to_string(), error })?;
     }
-    let mut connection = Connection::open(path)?;
+    let connection = rusqlite::Connection::open(path).map_err(failed)?;
+    set_up(&connection).map_err(failed)?;
+    let mut connection = Connection::Sqlite(connection);
+    migrations::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn set_up(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -41,29 +50,11 @@ pub fn open(path: &Path) -> Result<Connection, StorageError> {
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(128);
-    migrate(&mut connection)?;
-    Ok(connection)
+    Ok(())
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), StorageError> {
-    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let version = version as usize;
-    if version > MIGRATIONS.len() {
-        return Err(StorageError::Corrupt(format!(
-            "the database is of version {version}, this program knows {}; use the newer program, or restore a backup",
-            MIGRATIONS.len()
-        )));
-    }
-    for (i, migration) in MIGRATIONS.iter().enumerate().skip(version) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(migration)?;
-        if i + 1 == RECORDS {
-            records::index_again(&transaction)?;
-        }
-        transaction.pragma_update(None, "user_version", i as u32 + 1)?;
-        transaction.commit()?;
-    }
-    Ok(())
+fn failed(error: rusqlite::Error) -> StorageError {
+    StorageError::Database(error.into())
 }
 
 /// Opens the database for reading only.
@@ -72,18 +63,19 @@ fn migrate(connection: &mut Connection) -> Result<(), StorageError> {
 /// When the file cannot be opened.
 pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    Ok(connection)
+    let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+    Ok(Connection::Sqlite(connection))
 }
 
 /// A connection for [`checkpoint`] beside the writer.
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub fn open_copier(path: &Path) -> Result<Connection, StorageError> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+pub fn open_copier(path: &Path) -> Result<rusqlite::Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     Ok(connection)
 }
 
@@ -92,6 +84,6 @@ pub fn open_copier(path: &Path) -> Result<Connection, StorageError> {
 ///
 /// # Errors
 /// When the files cannot be read or written.
-pub fn checkpoint(connection: &Connection) -> Result<(i64, i64), rusqlite::Error> {
+pub fn checkpoint(connection: &rusqlite::Connection) -> Result<(i64, i64), rusqlite::Error> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))
 }

@@ -1,20 +1,24 @@
 //! Statistics: sums of conversations by hour and by day, for each direction, extension, trunk and queue of a device.
 //!
 //! They are written with the conversations, in the same transaction, so they are never more or less than these. What is
-//! asked for is summed from days where it spans whole ones, and from hours at its ends.
+//! asked for is summed from whole months of thirty days and whole days where it spans some, and from hours at its ends.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Transaction, params, params_from_iter};
 use switchroom_domain::conversation::{Conversation, Outcome};
 use switchroom_domain::view::Direction;
 
 use super::StorageError;
+use super::db::{Connection, Transaction, Value, params, params_from_iter};
 
 /// An hour.
 pub const HOUR: i64 = 3_600_000;
 /// A day.
 pub const DAY: i64 = 24 * HOUR;
+/// Thirty days.
+const MONTH: i64 = 30 * DAY;
+/// Sums of all devices stand under this key.
+const ALL: i64 = 0;
 /// Who is answered within this time of ringing and waiting is answered in time.
 const IN_TIME: f64 = 20.0;
 
@@ -153,9 +157,12 @@ impl Changes {
         keys.extend(conversation.queue.as_ref().map(|queue| (Dimension::Queue, queue.to_string())));
         keys.extend(extensions(conversation).map(|number| (Dimension::Extension, number)));
         for (dimension, key) in keys {
-            for grain in [HOUR, DAY] {
+            for grain in [HOUR, DAY, MONTH] {
                 let at = conversation.started_at.0.div_euclid(grain) * grain;
-                self.0.entry((grain, dimension, at, device, key.clone())).or_default().add(&sums, times);
+                for device in [device, ALL] {
+                    let place = (grain, dimension, device, at, key.clone());
+                    self.0.entry(place).or_default().add(&sums, times);
+                }
             }
         }
     }
@@ -170,20 +177,20 @@ impl Changes {
         }
         let mut statement = transaction.prepare_cached(
             "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, answered = answered + excluded.answered, \
-             abandoned = abandoned + excluded.abandoned, no_answer = no_answer + excluded.no_answer, \
-             busy = busy + excluded.busy, rejected = rejected + excluded.rejected, failed = failed + excluded.failed, \
-             in_time = in_time + excluded.in_time, queued = queued + excluded.queued, \
-             ring_ms = ring_ms + excluded.ring_ms, queue_ms = queue_ms + excluded.queue_ms, \
-             talk_ms = talk_ms + excluded.talk_ms",
+             ON CONFLICT (grain, dimension, device, at, key) DO UPDATE SET calls = rollup.calls + excluded.calls, answered = rollup.answered + excluded.answered, \
+             abandoned = rollup.abandoned + excluded.abandoned, no_answer = rollup.no_answer + excluded.no_answer, \
+             busy = rollup.busy + excluded.busy, rejected = rollup.rejected + excluded.rejected, failed = rollup.failed + excluded.failed, \
+             in_time = rollup.in_time + excluded.in_time, queued = rollup.queued + excluded.queued, \
+             ring_ms = rollup.ring_ms + excluded.ring_ms, queue_ms = rollup.queue_ms + excluded.queue_ms, \
+             talk_ms = rollup.talk_ms + excluded.talk_ms",
         )?;
-        for ((grain, dimension, at, device, key), sums) in self.0 {
+        for ((grain, dimension, device, at, key), sums) in self.0 {
             let [a, b, c, d, e, f, g, h, i, j, k, l] = sums.all();
-            statement.execute(params![
+            statement.post(params![
                 grain,
                 dimension.as_str(),
-                at,
                 device,
+                at,
                 key,
                 a,
                 b,
@@ -254,6 +261,39 @@ pub struct Line {
 /// An hour's or day's begin, a device's key, a direction, extension, trunk or queue.
 type Place = (Option<i64>, Option<i64>, Option<String>);
 
+/// Cuts a time into pieces, the larger the better: whole days and months are summed already.
+fn parts(since: i64, until: i64, finest: Option<i64>) -> Vec<(i64, i64, i64)> {
+    let mut parts = Vec::new();
+    let mut outer = (since, until);
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    // From the edges inwards, each grain up to where the next begins.
+    let grains = [HOUR, DAY, MONTH];
+    let coarsest = finest.unwrap_or(MONTH);
+    for (grain, next) in grains.into_iter().zip([DAY, MONTH, i64::MAX]) {
+        let (from, to) = outer;
+        let inner =
+            (from.saturating_add(next - 1).div_euclid(next).saturating_mul(next), to.div_euclid(next) * next);
+        if grain >= coarsest || inner.0 >= inner.1 {
+            parts.push((grain, from, to));
+            break;
+        }
+        before.push((grain, from, inner.0));
+        after.push((grain, inner.1, to));
+        outer = inner;
+    }
+    parts.extend(before.into_iter().chain(after));
+    parts.retain(|(_, from, to)| from < to);
+    parts
+}
+
+fn all_devices(connection: &Connection) -> Result<Vec<i64>, StorageError> {
+    let mut statement = connection.prepare_cached("SELECT key FROM device")?;
+    let mut keys = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    // An empty list is no SQL.
+    keys.push(-1);
+    Ok(keys)
+}
+
 /// Sums what is asked for.
 ///
 /// # Errors
@@ -262,22 +302,14 @@ pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, Storage
     let hour = |at: i64| at.div_euclid(HOUR) * HOUR;
     let (since, until) = (hour(query.since), hour(query.until.saturating_add(HOUR - 1)));
     let mut lines: BTreeMap<Place, Sums> = BTreeMap::new();
-    // Whole days are summed already.
-    let first_day = (since + DAY - 1).div_euclid(DAY) * DAY;
-    let last_day = until.div_euclid(DAY) * DAY;
-    let by_hour = query.grain == Some(HOUR);
-    let parts = if by_hour || first_day >= last_day {
-        vec![(HOUR, since, until)]
-    } else {
-        vec![(HOUR, since, first_day), (DAY, first_day, last_day), (HOUR, last_day, until)]
-    };
+    let parts = parts(since, until, query.grain);
     let devices = match query.devices.as_slice() {
-        [] => String::new(),
-        devices => {
-            let keys: Vec<String> = devices.iter().map(ToString::to_string).collect();
-            format!(" AND device IN ({})", keys.join(","))
-        }
+        [] if query.by_device => all_devices(connection)?,
+        [] => vec![ALL],
+        devices => devices.to_vec(),
     };
+    let devices: Vec<String> = devices.iter().map(ToString::to_string).collect();
+    let devices = devices.join(",");
     let at = match query.grain {
         Some(DAY) => format!("at / {DAY} * {DAY}"),
         Some(_) => "at".to_owned(),
@@ -286,13 +318,13 @@ pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, Storage
     let device = if query.by_device { "device" } else { "NULL" };
     let key = if query.by_key { "key" } else { "NULL" };
     let sql = format!(
-        "SELECT {at}, {device}, {key}, sum(calls), sum(answered), sum(abandoned), sum(no_answer), sum(busy), \
-         sum(rejected), sum(failed), sum(in_time), sum(queued), sum(ring_ms), sum(queue_ms), sum(talk_ms) FROM rollup \
-         WHERE grain = ? AND dimension = ? AND at >= ? AND at < ?{devices} GROUP BY 1, 2, 3"
+        "SELECT {at}, {device}, {key}, CAST(sum(calls) AS BIGINT), CAST(sum(answered) AS BIGINT), CAST(sum(abandoned) AS BIGINT), CAST(sum(no_answer) AS BIGINT), CAST(sum(busy) AS BIGINT), \
+         CAST(sum(rejected) AS BIGINT), CAST(sum(failed) AS BIGINT), CAST(sum(in_time) AS BIGINT), CAST(sum(queued) AS BIGINT), CAST(sum(ring_ms) AS BIGINT), CAST(sum(queue_ms) AS BIGINT), CAST(sum(talk_ms) AS BIGINT) FROM rollup \
+         WHERE grain = ? AND dimension = ? AND at >= ? AND at < ? AND device IN ({devices}) GROUP BY 1, 2, 3"
     );
-    for (grain, from, to) in parts.into_iter().filter(|(_, from, to)| from < to) {
+    for (grain, from, to) in parts {
         let mut statement = connection.prepare_cached(&sql)?;
-        let given: [rusqlite::types::Value; 4] =
+        let given: [Value; 4] =
             [grain.into(), query.dimension.as_str().to_owned().into(), from.into(), to.into()];
         let mut rows = statement.query(params_from_iter(given))?;
         while let Some(row) = rows.next()? {
@@ -306,4 +338,38 @@ pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, Storage
     }
     let lines = lines.into_iter().filter(|(_, sums)| sums.calls > 0);
     Ok(lines.map(|((at, device, key), sums)| Line { at, device, key, sums }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_cut_into_pieces_that_meet_and_are_as_large_as_can_be() {
+        let cases = [
+            (0, 0, None),
+            (HOUR, 5 * HOUR, None),
+            (DAY - HOUR, 2 * DAY + HOUR, None),
+            (MONTH - 2 * DAY - HOUR, 14 * MONTH + 3 * DAY + 7 * HOUR, None),
+            (MONTH - 2 * DAY - HOUR, 14 * MONTH + 3 * DAY + 7 * HOUR, Some(DAY)),
+            (MONTH - 2 * DAY - HOUR, 14 * MONTH + 3 * DAY + 7 * HOUR, Some(HOUR)),
+            (-3 * MONTH - HOUR, 2 * HOUR, None),
+        ];
+        for (since, until, finest) in cases {
+            let mut parts = parts(since, until, finest);
+            parts.sort_unstable_by_key(|(_, from, _)| *from);
+            let mut at = since;
+            for (grain, from, to) in &parts {
+                assert_eq!(*from, at);
+                assert!(from % grain == 0 && to % grain == 0 && from < to, "{grain} {from} {to}");
+                assert!(finest.is_none_or(|finest| *grain <= finest));
+                // No whole piece of the next grain is left in it.
+                let next = if *grain == HOUR { DAY } else { MONTH };
+                let whole = (from + next - 1).div_euclid(next) * next + next <= *to;
+                assert!(!whole || *grain == MONTH || finest.is_some_and(|finest| finest < next));
+                at = *to;
+            }
+            assert_eq!(at, until);
+        }
+    }
 }

@@ -5,12 +5,12 @@
 //! they are written the rows wait in memory, and after a crash they are read again from the blocks that the tables do
 //! not reach to yet. Whoever reads a table has the writer settle them first.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 use switchroom_actors::device::state::StoredCdr;
 use switchroom_domain::conversation::Conversation;
 use switchroom_domain::view::CallView;
 
+use super::db::{Connection, OptionalExtension, Transaction, params};
 use super::records::{self, Kept};
 use super::statistics::Changes;
 use super::{StorageError, block};
@@ -108,9 +108,10 @@ impl Row {
             Self::Call { id, device, started_at, body } => {
                 transaction
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO call (id, device, started_at, body) VALUES (?, ?, ?, ?)",
+                        "INSERT INTO call (id, device, started_at, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) \
+                         DO UPDATE SET device = excluded.device, started_at = excluded.started_at, body = excluded.body",
                     )?
-                    .execute(params![id.as_slice(), device, started_at, body])?;
+                    .post(params![id.as_slice(), device, started_at, body])?;
                 Ok(())
             }
             Self::Cdr { id, device, wire_id, fingerprint, received_at, body } => {
@@ -145,8 +146,10 @@ pub fn put<'a>(
     }
     changes.write(transaction)?;
     transaction
-        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('tables_reach', ?)")?
-        .execute(params![reach.to_string()])?;
+        .prepare_cached(
+            "INSERT INTO meta (key, value) VALUES ('tables_reach', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        )?
+        .post(params![reach.to_string()])?;
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! API tokens: who may do what. Only a token's SHA-256 is stored; the token itself is shown once, when it is
 //! made. It is 32 random bytes, so that a plain hash of it cannot be turned back by guessing.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Timestamp;
 use utoipa::ToSchema;
 
-use super::{SqliteStore, StorageError};
+use super::db::{Connection, OptionalExtension, Row, params};
+use super::{DatabaseStore, StorageError};
 
 /// What every token of the store begins with, so that scanners for leaked secrets find one.
 pub const PREFIX: &str = "swr_";
@@ -128,7 +128,7 @@ pub fn create(
 /// # Errors
 /// When the store cannot be written.
 pub async fn create_token(
-    store: &SqliteStore,
+    store: &DatabaseStore,
     name: &str,
     role: Role,
     scope: Scope,
@@ -172,7 +172,7 @@ pub fn remove(connection: &Connection, id: &str) -> Result<bool, StorageError> {
     Ok(connection.execute("DELETE FROM token WHERE id = ?", params![id])? > 0)
 }
 
-fn read(row: &Row<'_>) -> Result<Token, StorageError> {
+fn read(row: Row<'_>) -> Result<Token, StorageError> {
     let role: String = row.get(2)?;
     let scope: String = row.get(3)?;
     Ok(Token {
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_token_is_found_by_its_hash_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let connection = crate::storage::open(&folder.path().join("t.db")).expect("it opens");
+        let connection = crate::storage::testing::open(folder.path());
         let scope = Scope { devices: vec!["a".into()], extensions: vec!["200".into()] };
         let (token, secret) = create(&connection, "desk", Role::Agent, scope.clone()).expect("it is made");
         assert!(secret.starts_with(PREFIX) && secret.len() > 40, "{secret}");

@@ -2,14 +2,12 @@
 //! publishes it. The more comes in, the larger the batches: the cost of a commit is shared by all in it.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use switchroom_actors::ports::{Entry, Full, LoadedCell, Record, Store, StoreError};
 use switchroom_actors::supervision::Applying;
 use switchroom_domain::id::DeviceId;
@@ -17,6 +15,9 @@ use tokio::sync::{Notify, oneshot};
 
 use super::block::{self, Block};
 use super::copier::Copier;
+use super::db::{Connection, OptionalExtension, Transaction, params};
+use super::location::Location;
+use super::postgres::Use;
 use super::tables::{self, Row};
 use super::{Hub, Published, StorageError, reader, sqlite};
 use crate::metrics::Metrics;
@@ -51,6 +52,8 @@ const ROWS: usize = 8192;
 const FAR: i64 = 100_000;
 /// So many at a time when somebody waits for all.
 const SETTLE_AT_A_TIME: usize = 1024;
+/// How often it is looked whether a server is there.
+const LOOK: Duration = Duration::from_secs(2);
 /// So long a commit that fails is still tried again once the service is stopping.
 const LAST_TRIES: Duration = Duration::from_secs(10);
 /// A reader waits no longer than this for the tables to be brought up to date, and then reads what is there.
@@ -169,10 +172,10 @@ pub struct Health {
     pub error: Option<String>,
 }
 
-/// The store on SQLite.
-pub struct SqliteStore {
+/// The store, in an SQLite file or in PostgreSQL.
+pub struct DatabaseStore {
     shared: Arc<Shared>,
-    path: PathBuf,
+    location: Location,
     hub: Arc<Hub>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -181,13 +184,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl SqliteStore {
+impl DatabaseStore {
     /// Opens the database and starts the writer.
     ///
     /// # Errors
     /// When the database cannot be opened or migrated.
-    pub fn start(path: &Path, metrics: Arc<Metrics>) -> Result<Arc<Self>, StorageError> {
-        let mut connection = sqlite::open(path)?;
+    pub fn start(location: &Location, metrics: Arc<Metrics>) -> Result<Arc<Self>, StorageError> {
+        let mut connection = super::open_writer(location)?;
         tables::catch_up(&mut connection)?;
         let place = Place::find(&connection)?;
         let hub = Hub::new(u64::try_from(place.event).unwrap_or_default());
@@ -203,6 +206,9 @@ impl SqliteStore {
         });
         let writer = Writer {
             connection,
+            location: location.clone(),
+            in_doubt: None,
+            looked_at: Instant::now(),
             place,
             rows: VecDeque::new(),
             rows_since: Instant::now(),
@@ -212,10 +218,12 @@ impl SqliteStore {
             shared: Arc::clone(&shared),
             metrics,
         };
-        let copier = Copier::new(path, Arc::clone(&shared))?;
-        let threads =
-            vec![spawn("store-writer", move || writer.run())?, spawn("store-copier", move || copier.run())?];
-        Ok(Arc::new(Self { shared, path: path.to_owned(), hub, threads: Mutex::new(threads) }))
+        let mut threads = vec![spawn("store-writer", move || writer.run())?];
+        if let Location::Sqlite(path) = location {
+            let copier = Copier::new(path, Arc::clone(&shared))?;
+            threads.push(spawn("store-copier", move || copier.run())?);
+        }
+        Ok(Arc::new(Self { shared, location: location.clone(), hub, threads: Mutex::new(threads) }))
     }
 
     /// Where committed events are published.
@@ -229,7 +237,7 @@ impl SqliteStore {
     /// # Errors
     /// When the database cannot be opened.
     pub fn reader(&self) -> Result<reader::Reader, StorageError> {
-        reader::Reader::new(&self.path, Some(self.settler()))
+        reader::Reader::new(&self.location, Some(self.settler()))
     }
 
     fn settler(&self) -> Settler {
@@ -309,7 +317,7 @@ impl Settler {
     }
 }
 
-impl Store for SqliteStore {
+impl Store for DatabaseStore {
     fn submit(&self, record: Box<Record>) -> Result<(), Full> {
         let mut queue = lock(&self.shared.queue);
         if queue.closed || queue.jobs.len() >= CAPACITY {
@@ -338,13 +346,14 @@ impl Store for SqliteStore {
             // Nobody may wait for it any more.
             let _ = done.send(());
         })));
-        let path = self.path.clone();
+        let location = self.location.clone();
         Box::pin(async move {
             if committed.await.is_err() {
                 return Err(StoreError("the store is stopping".into()));
             }
             // It may read for a while, and not on the writer's thread.
-            let reader = reader::Reader::new(&path, None).map_err(|error| StoreError(error.to_string()))?;
+            let reader =
+                reader::Reader::new(&location, None).map_err(|error| StoreError(error.to_string()))?;
             let loaded = reader.query(move |connection| reader::load_cell(connection, &device)).await;
             loaded.map_err(|error| StoreError(error.to_string()))
         })
@@ -357,8 +366,8 @@ impl Store for SqliteStore {
         };
         let device = device.clone();
         self.shared.push(Job::Run(Box::new(move |connection| {
-            let sql =
-                "INSERT OR IGNORE INTO quarantine (device, at, entropy, name, body) VALUES (?, ?, ?, ?, ?)";
+            let sql = "INSERT INTO quarantine (device, at, entropy, name, body) VALUES (?, ?, ?, ?, ?) \
+                       ON CONFLICT DO NOTHING";
             let row = params![device.as_str(), seed.at.0, seed.entropy.cast_signed(), name.as_str(), body];
             if let Err(error) = connection.execute(sql, row) {
                 tracing::error!(%error, "a report could not be set aside");
@@ -412,6 +421,11 @@ impl Place {
 
 struct Writer {
     connection: Connection,
+    location: Location,
+    /// A commit of which it is not known whether it was done, and what follows if it was.
+    in_doubt: Option<(String, Written)>,
+    /// When it was last looked whether the server is there.
+    looked_at: Instant,
     place: Place,
     /// What is in the log and not in its table yet, each with the last report of its block, and since when.
     rows: VecDeque<(i64, Row)>,
@@ -423,6 +437,17 @@ struct Writer {
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
+}
+
+/// What is so once a transaction is committed.
+struct Written {
+    /// Rows that go into their tables later.
+    new: Vec<(i64, Row)>,
+    /// So many of those that waited are in theirs.
+    settled: usize,
+    reach: i64,
+    /// The log's end with it.
+    end: (i64, i64),
 }
 
 /// What is to be done once a batch is committed.
@@ -449,11 +474,16 @@ impl Writer {
                     Job::Write(write) => batch.writes.push(write),
                     Job::Run(run) => {
                         self.commit(std::mem::take(&mut batch), 0);
+                        if let Err(error) = self.reach_server() {
+                            // Whoever asked is told by what is asked of the lost connection.
+                            self.unwell(&error);
+                        }
                         run(&mut self.connection);
                         self.place.devices_changed(&self.connection);
                     }
                 }
             }
+            self.look_at_server();
             self.watch_rate(batch.records.len(), last_commit.elapsed());
             let due = self.rows.len() >= ROWS || self.rows_since.elapsed() >= SETTLE;
             self.commit(batch, if due { SLICE.max(self.rows.len() / 64) } else { 0 });
@@ -465,7 +495,8 @@ impl Writer {
                 let _ = settler.send(());
             }
             if self.shared.checkpoint.swap(false, Relaxed)
-                && let Err(error) = sqlite::checkpoint(&self.connection)
+                && let Connection::Sqlite(connection) = &self.connection
+                && let Err(error) = sqlite::checkpoint(connection)
             {
                 tracing::warn!(%error, "the write-ahead log could not be copied into the database");
             }
@@ -482,7 +513,13 @@ impl Writer {
             if queue.stopping {
                 return None;
             }
-            queue = if self.rows.is_empty() {
+            queue = if self.rows.is_empty() && self.connection.session().is_some() {
+                let left = LOOK.saturating_sub(self.looked_at.elapsed());
+                if left.is_zero() {
+                    return Some((Vec::new(), Vec::new()));
+                }
+                self.shared.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
+            } else if self.rows.is_empty() {
                 self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner)
             } else {
                 let left = SETTLE.saturating_sub(self.rows_since.elapsed());
@@ -504,6 +541,44 @@ impl Writer {
             queue = lock(&self.shared.queue);
         }
         Some((std::mem::take(&mut queue.jobs), std::mem::take(&mut queue.settlers)))
+    }
+
+    /// Looks now and then whether the server is there, also while there is nothing to write: readiness says so, and the
+    /// lock that keeps others from writing is taken again.
+    fn look_at_server(&mut self) {
+        if self.connection.session().is_none() || self.looked_at.elapsed() < LOOK {
+            return;
+        }
+        let there = self.reach_server().and_then(|()| match self.connection.session() {
+            Some(session) => session.ping().map_err(|failure| super::db::Error::from(failure).into()),
+            None => Ok(()),
+        });
+        self.looked_at = Instant::now();
+        match there {
+            Ok(()) => lock(&self.shared.health).error = None,
+            Err(error) => self.unwell(&error),
+        }
+    }
+
+    /// Says once that the database does not do its part.
+    fn unwell(&self, error: &StorageError) {
+        let text = error.to_string();
+        let mut health = lock(&self.shared.health);
+        if health.error.as_ref() != Some(&text) {
+            tracing::error!(%error, "the store does not work; it is tried again");
+        }
+        health.error = Some(text);
+    }
+
+    /// Connects again if the connection was lost.
+    fn reach_server(&mut self) -> Result<(), StorageError> {
+        if let Location::Postgres(server) = &self.location
+            && self.connection.is_lost()
+        {
+            self.connection = super::connect(server, Use::WriteAgain)?;
+            tracing::info!("connected to the database again");
+        }
+        Ok(())
     }
 
     /// Records a second, smoothed: a burst is not a crowd.
@@ -575,7 +650,23 @@ impl Writer {
     }
 
     fn try_commit(&mut self, batch: &mut Batch, rows: usize) -> Result<AfterCommit, StorageError> {
+        self.reach_server()?;
         let (report, event) = (self.place.report, self.place.event);
+        if let Some((number, written)) = self.in_doubt.take() {
+            let known = self.connection.session().map(|session| session.was_committed(&number));
+            match known {
+                Some(Ok(true)) => {
+                    self.place.report = written.end.0;
+                    self.place.event = written.end.1;
+                    return Ok(self.committed(batch, written, event));
+                }
+                Some(Err(failure)) => {
+                    self.in_doubt = Some((number, written));
+                    return Err(super::db::Error::from(failure).into());
+                }
+                Some(Ok(false)) | None => {}
+            }
+        }
         let settled = self.rows.len().min(rows);
         let transaction = self.connection.transaction()?;
         let written = write_batch(&transaction, &mut self.place, &batch.records).and_then(|new| {
@@ -590,24 +681,42 @@ impl Writer {
             }
             Ok((new, self.reach))
         });
-        let done = written.and_then(|written| transaction.commit().map(|()| written).map_err(Into::into));
-        match done {
-            Ok((new, reach)) => {
-                self.reach = reach;
-                self.rows.drain(..settled);
-                if self.rows.is_empty() {
-                    self.rows_since = Instant::now();
-                }
-                self.rows.extend(new);
-                Ok(after_commit(&mut batch.records, event))
-            }
+        let end = (self.place.report, self.place.event);
+        let (written, done) = match written {
+            Ok((new, reach)) => (Written { new, settled, reach, end }, transaction.commit()),
             Err(error) => {
-                self.place.report = report;
-                self.place.event = event;
-                self.place.devices.clear();
-                Err(error)
+                drop(transaction);
+                self.not_committed(report, event);
+                return Err(error);
+            }
+        };
+        match done {
+            Ok(()) => Ok(self.committed(batch, written, event)),
+            Err(error) => {
+                let number = self.connection.session().and_then(super::postgres::Session::in_doubt);
+                self.in_doubt = number.map(|number| (number, written));
+                self.not_committed(report, event);
+                Err(error.into())
             }
         }
+    }
+
+    /// Goes on where it was before.
+    fn not_committed(&mut self, report: i64, event: i64) {
+        self.place.report = report;
+        self.place.event = event;
+        self.place.devices.clear();
+    }
+
+    /// The batch is on disk; its first event comes after this one.
+    fn committed(&mut self, batch: &mut Batch, written: Written, event: i64) -> AfterCommit {
+        self.reach = written.reach;
+        self.rows.drain(..written.settled);
+        if self.rows.is_empty() {
+            self.rows_since = Instant::now();
+        }
+        self.rows.extend(written.new);
+        after_commit(&mut batch.records, event)
     }
 }
 
@@ -616,15 +725,10 @@ impl Writer {
 fn write_out(transaction: &Transaction<'_>, writes: &mut Vec<Write>) -> Result<(), StorageError> {
     let mut i = 0;
     while i < writes.len() {
-        transaction.execute_batch("SAVEPOINT one")?;
-        match (writes[i].run)(transaction) {
-            Ok(()) => {
-                transaction.execute_batch("RELEASE one")?;
-                i += 1;
-            }
+        match transaction.part(|transaction| (writes[i].run)(transaction))? {
+            Ok(()) => i += 1,
             Err(error) if error.may_pass() => return Err(error),
             Err(error) => {
-                transaction.execute_batch("ROLLBACK TO one; RELEASE one")?;
                 tracing::error!(%error, "something could not be written");
                 // It may have given up.
                 let _ = writes.remove(i).ack.send(Err(error));
@@ -705,9 +809,10 @@ fn write_batch(
             if let Some(body) = &record.snapshot {
                 transaction
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO snapshot (device, log_id, body) VALUES (?, ?, ?)",
+                        "INSERT INTO snapshot (device, log_id, body) VALUES (?, ?, ?) ON CONFLICT (device) \
+                         DO UPDATE SET log_id = excluded.log_id, body = excluded.body",
                     )?
-                    .execute(params![device, place.report, body])?;
+                    .post(params![device, place.report, body])?;
                 place.dirty.remove(&device);
                 floor_moved = true;
             }
@@ -718,8 +823,11 @@ fn write_batch(
     if floor_moved {
         let floor = place.dirty.values().copied().min().unwrap_or(place.report);
         transaction
-            .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('replay_floor', ?)")?
-            .execute(params![floor.to_string()])?;
+            .prepare_cached(
+                "INSERT INTO meta (key, value) VALUES ('replay_floor', ?) \
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?
+            .post(params![floor.to_string()])?;
     }
     Ok(rows)
 }
@@ -736,11 +844,8 @@ fn device_key(transaction: &Transaction<'_>, place: &mut Place, id: &DeviceId) -
         Some(key) => key,
         None => {
             // Removed while its last reports were on their way: they are kept under its name.
-            transaction.execute(
-                "INSERT INTO device (id, settings, created_at) VALUES (?, '{\"removed\":true}', ?)",
-                params![id.as_str(), crate::clock::now().0],
-            )?;
-            transaction.last_insert_rowid()
+            let sql = "INSERT INTO device (id, settings, created_at) VALUES (?, '{\"removed\":true}', ?) RETURNING key";
+            transaction.query_row(sql, params![id.as_str(), crate::clock::now().0], |row| row.get(0))?
         }
     };
     place.devices.insert(id.clone(), key);

@@ -19,7 +19,7 @@ pub(crate) async fn page<F: Feed>(
 ) -> Result<Page<Received>, StorageError> {
     // Everything up to here is committed, so that a query that begins now sees it.
     let latest = *shared.store.hub().watch_reports().borrow();
-    let query = move |connection: &rusqlite::Connection| {
+    let query = move |connection: &crate::storage::db::Connection| {
         let oldest = block::oldest_report(connection)?;
         let (items, reached) = block::reports(connection, after.max(oldest), limit)?;
         let last = items.last().map_or_else(|| after.max(oldest), |last| last.cursor);
@@ -33,7 +33,7 @@ pub(crate) async fn item<F: Feed>(
     shared: Arc<Shared<F>>,
     cursor: u64,
 ) -> Result<Option<Received>, StorageError> {
-    let query = move |connection: &rusqlite::Connection| {
+    let query = move |connection: &crate::storage::db::Connection| {
         let (found, _) = block::reports(connection, cursor.saturating_sub(1), 1)?;
         Ok(found.into_iter().find(|received| received.cursor == cursor))
     };

@@ -31,7 +31,7 @@ use crate::outward::{Failed, Outward};
 use crate::storage::block::Received;
 use crate::storage::deliveries::{Attempt, Delivery, DeliveryBody, State, Tables};
 use crate::storage::secrets::SecretKey;
-use crate::storage::{Reader, SqliteStore, StorageError};
+use crate::storage::{DatabaseStore, Reader, StorageError};
 use send::How;
 
 /// Where targets are stored.
@@ -197,11 +197,11 @@ impl Feed for Reports {
         Duration::from_millis(u64::try_from(count).unwrap_or(u64::MAX).clamp(SPACING, 100))
     }
 
-    fn watch(store: &SqliteStore) -> watch::Receiver<u64> {
+    fn watch(store: &DatabaseStore) -> watch::Receiver<u64> {
         store.hub().watch_reports()
     }
 
-    fn tail(_store: &SqliteStore, _after: u64, _limit: usize) -> Option<Vec<Received>> {
+    fn tail(_store: &DatabaseStore, _after: u64, _limit: usize) -> Option<Vec<Received>> {
         None
     }
 
@@ -309,7 +309,7 @@ impl Targets {
     /// None are at work yet.
     #[must_use]
     pub fn new(
-        store: Arc<SqliteStore>,
+        store: Arc<DatabaseStore>,
         reader: Reader,
         outward: Arc<Outward>,
         secret_key: Arc<SecretKey>,

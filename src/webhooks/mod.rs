@@ -27,7 +27,7 @@ use crate::outward::Outward;
 use crate::storage::deliveries::{Attempt, Delivery, DeliveryBody, State, Tables};
 use crate::storage::hub::Tail;
 use crate::storage::secrets::SecretKey;
-use crate::storage::{Published, Reader, SqliteStore, StorageError};
+use crate::storage::{DatabaseStore, Published, Reader, StorageError};
 pub use selection::{Selection, names_a_kind};
 use sign::Secrets;
 
@@ -116,11 +116,11 @@ impl Feed for Events {
         selection.wants(&item.sealed.event)
     }
 
-    fn watch(store: &SqliteStore) -> watch::Receiver<u64> {
+    fn watch(store: &DatabaseStore) -> watch::Receiver<u64> {
         store.hub().watch()
     }
 
-    fn tail(store: &SqliteStore, after: u64, limit: usize) -> Option<Vec<Published>> {
+    fn tail(store: &DatabaseStore, after: u64, limit: usize) -> Option<Vec<Published>> {
         match store.hub().after(after, limit) {
             Tail::Events(events) => Some(events),
             Tail::TooOld => None,
@@ -205,7 +205,7 @@ impl Webhooks {
     /// None are at work yet.
     #[must_use]
     pub fn new(
-        store: Arc<SqliteStore>,
+        store: Arc<DatabaseStore>,
         reader: Reader,
         outward: Arc<Outward>,
         secret_key: Arc<SecretKey>,

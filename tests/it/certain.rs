@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchroom_simulator::{CommandFault, DeviceAction, DeviceFault};
+use switchroom_test_support::store::Stall;
 use switchroom_test_support::{Service, TOKEN, eventually};
 use tokio::io::AsyncWriteExt;
 
@@ -28,10 +29,7 @@ async fn what_a_restart_would_repeat_is_not_sent_while_the_disk_stalls_but_an_em
     let emergency = dial("204", json!({"number": "110"}));
     assert_eq!(house.send("POST", "/calls", Some(emergency), &[]).await.status, 202);
     // The second dial is in the log as one that waits. From here on the disk takes nothing.
-    let path = house.service.folder().join("switchroom.db");
-    let database = rusqlite::Connection::open(path).expect("the database");
-    database.busy_timeout(Duration::from_secs(5)).expect("a wait");
-    database.execute_batch("BEGIN IMMEDIATE").expect("it is locked");
+    let stall = Stall::begin(house.service.folder());
     let path = format!("/commands/{}", waits.as_str().expect("an id"));
     let called = eventually(Duration::from_secs(20), async || house.rings("204") > 0).await;
     assert!(called, "an emergency number was kept waiting");
@@ -43,7 +41,7 @@ async fn what_a_restart_would_repeat_is_not_sent_while_the_disk_stalls_but_an_em
     });
     assert!(twice.await, "{turns:?}: {}", house.get(&path).await);
     assert_eq!((house.rings("201"), house.rings("203")), (1, 0), "after a crash it would ring twice");
-    database.execute_batch("ROLLBACK").expect("it is free");
+    stall.end();
     let done = eventually(Duration::from_secs(20), async || house.get(&path).await["state"] == "succeeded");
     assert!(done.await, "{}", house.get(&path).await);
     assert_eq!((house.rings("201"), house.rings("203"), house.rings("204")), (1, 1, 1));
@@ -131,9 +129,7 @@ async fn groups_and_extensions_say_the_same_of_who_is_in_which_group() {
 async fn a_request_whose_client_went_away_is_still_the_one_of_its_key() {
     let house = House::start(|_| {}).await;
     let body = dial("200", json!({"extension": "201"})).to_string();
-    let path = house.service.folder().join("switchroom.db");
-    let database = rusqlite::Connection::open(path).expect("the database");
-    database.execute_batch("BEGIN IMMEDIATE").expect("it is locked");
+    let stall = Stall::begin(house.service.folder());
     let mut socket = tokio::net::TcpStream::connect(house.service.api).await.expect("it connects");
     let head = format!(
         "POST /api/v1/calls HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nIdempotency-Key: gone\r\n\
@@ -152,7 +148,7 @@ async fn a_request_whose_client_went_away_is_still_the_one_of_its_key() {
         // The second request waits for the first, which waits for the disk.
         let waits = eventually(Duration::from_secs(10), async || house.service.services.keys_under_way() > 0);
         assert!(waits.await);
-        database.execute_batch("ROLLBACK").expect("it is free");
+        stall.end();
     };
     let (again, ()) = tokio::join!(again, unlock);
     assert_eq!(again.status, 200, "{}", again.body);

@@ -90,3 +90,13 @@ fn yeastar_in_order() {
 fn yeastar_doubled_and_overtaken() {
     joined(Dialect::Yeastar, switchroom_simulator::Dialect::Yeastar, FAULTY, 0.002);
 }
+
+#[test]
+fn zycoo_in_order() {
+    joined(Dialect::Zycoo, switchroom_simulator::Dialect::Zycoo, PLAIN, 0.0005);
+}
+
+#[test]
+fn zycoo_doubled_and_overtaken() {
+    joined(Dialect::Zycoo, switchroom_simulator::Dialect::Zycoo, FAULTY, 0.002);
+}

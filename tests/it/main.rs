@@ -12,6 +12,7 @@ mod link_tls;
 mod memory;
 mod offline;
 mod om_endpoint;
+mod postgres;
 mod recordings;
 mod records;
 mod second_ring;

@@ -14,14 +14,14 @@ use switchroom_domain::id::DeviceId;
 use switchroom_domain::view::CdrView;
 use switchroom_domain::view::{CallView, ExtensionView};
 use switchroom_protocol::Dialect;
-use switchroom_test_support::{Service, eventually};
+use switchroom_test_support::{Service, eventually, store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const PASSWORD: &str = "only-in-memory-77";
 
 /// Sends a report and says whether it was answered with 200.
-async fn report(address: SocketAddr, path: &str, body: &str) -> bool {
+pub(crate) async fn report(address: SocketAddr, path: &str, body: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address).await else { return false };
     let bytes = format!("GET /{path} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     if stream.write_all(bytes.as_bytes()).await.is_err() {
@@ -34,11 +34,11 @@ async fn report(address: SocketAddr, path: &str, body: &str) -> bool {
     answer.starts_with(b"HTTP/1.1 200")
 }
 
-fn event(kind: &str, inner: &str) -> String {
+pub(crate) fn event(kind: &str, inner: &str) -> String {
     format!("<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Event attribute=\"{kind}\">{inner}</Event>\n")
 }
 
-fn cdr(n: usize) -> String {
+pub(crate) fn cdr(n: usize) -> String {
     format!(
         "<Cdr id=\"{n}20170309162713-0\"><callid>32818</callid><visitor id=\"48\" /><TimeStart>20170309162708</TimeStart>\
          <Type>IN</Type><Route>IP</Route><CPN>18201008888</CPN><CDPN>200</CDPN><TimeEnd>20170309162713</TimeEnd>\
@@ -71,11 +71,12 @@ async fn a_stop_in_order_keeps_everything() {
     assert!(eventually(Duration::from_secs(5), async || state(&service, "om").await.0.len() == 1).await);
     let (calls, extensions) = state(&service, "om").await;
     service.stop();
-    let database = std::fs::read(folder.path().join("switchroom.db")).expect("it is there");
-    assert!(
-        !database.windows(PASSWORD.len()).any(|w| w == PASSWORD.as_bytes()),
-        "a password lies in the database"
-    );
+    let database = store::bytes(folder.path());
+    let hex: String = PASSWORD.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for password in [PASSWORD, &hex] {
+        let lies = database.windows(password.len()).any(|w| w == password.as_bytes());
+        assert!(!lies, "a password lies in the database");
+    }
 
     let again = Service::start_in(folder.path(), |_| {}).expect("it starts again");
     let (calls_after, extensions_after) = state(&again, "om").await;
@@ -99,8 +100,8 @@ impl Process {
         if !config.exists() {
             let text = format!(
                 "[api]\nlisten = \"127.0.0.1:0\"\nadmin_token = \"0123456789abcdef\"\n[reports]\nlisten = \"127.0.0.1:0\"\n\
-                 [store]\nurl = \"sqlite://{}\"\n[[device]]\nid = \"om\"\ndialect = \"om\"\nreport_path = \"om\"\n",
-                folder.join("switchroom.db").display()
+                 {}[[device]]\nid = \"om\"\ndialect = \"om\"\nreport_path = \"om\"\n",
+                store::section(folder)
             );
             std::fs::write(&config, text).expect("it writes");
         }
@@ -173,7 +174,8 @@ async fn the_loss_of_the_process_loses_no_answered_record() {
         next += 1_000_000;
     }
     let process = Process::start(folder.path());
-    let reader = Reader::new(&folder.path().join("switchroom.db"), None).expect("it opens");
+    let location = store::url(folder.path()).parse().expect("an URL");
+    let reader = Reader::new(&location, None).expect("it opens");
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
     let mut before = None;
     loop {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use ring::digest;
 use serde_json::{Value, json};
-use switchroom::config::Config;
+use switchroom::config::{Config, S3Config};
 use switchroom_simulator::RecordingFault;
+use switchroom_test_support::s3::Bucket;
 use switchroom_test_support::{Service, TOKEN, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -159,6 +160,65 @@ async fn a_recording_is_fetched_checked_and_played_to_those_who_may_hear_it() {
     // It is here: it is not fetched again.
     let again = house.send("POST", &format!("/recordings/{id}/fetch"), None, &[]).await;
     assert_eq!(again.status, 409, "{}", again.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_are_kept_in_a_bucket_and_wait_for_it() {
+    switchroom::link::tls::install_provider();
+    let mut bucket = Bucket::start().await.expect("an S3 service");
+    let folder = tempfile::tempdir().expect("a folder");
+    let house = house(folder.path(), |config| {
+        config.recordings.s3 = Some(S3Config {
+            bucket: "calls".to_owned(),
+            prefix: "hotel".to_owned(),
+            endpoint: Some(bucket.endpoint()),
+            access_key_id: Some("id".to_owned()),
+            secret_access_key: Some("secret".to_owned()),
+            region: None,
+        });
+    })
+    .await;
+    let first = call(&house).await;
+    let found = recordings(&house, &first, "available", 2).await;
+    for recording in &found {
+        // It is in the bucket under its name, for whoever else reads it there, and nowhere here.
+        let name = recording["stored_as"].as_str().expect("a name");
+        let object = bucket.get(&format!("hotel/{name}")).await.expect("it is there");
+        assert_eq!(sha256(&object), recording["sha256"].as_str().expect("a hash"));
+        assert!(!folder.path().join("recordings").join(name).exists());
+    }
+    let parts = std::fs::read_dir(folder.path().join("recordings/.parts")).expect("the folder of parts");
+    assert_eq!(parts.count(), 0, "nothing is left here");
+    let id = found[0]["id"].as_str().expect("an id");
+    let whole = hear(&house, "GET", id, TOKEN, &[]).await;
+    assert_eq!(
+        (whole.status, sha256(&whole.bytes).as_str()),
+        (200, found[0]["sha256"].as_str().expect("a hash"))
+    );
+    let part = hear(&house, "GET", id, TOKEN, &[("Range", "bytes=100-")]).await;
+    assert_eq!((part.status, part.bytes.as_slice()), (206, &whole.bytes[100..]));
+
+    // The bucket is away: what is fetched meanwhile is not given up, however often it was tried.
+    bucket.stop();
+    assert_eq!(hear(&house, "GET", id, TOKEN, &[]).await.status, 503);
+    let second = call(&house).await;
+    let is_kept_waiting = |recording: &Value| {
+        recording["error"].as_str().is_some_and(|error| error.contains("cannot be written here"))
+    };
+    let mut waiting = Vec::new();
+    let tried = eventually(PATIENCE, async || {
+        waiting = recordings(&house, &second, "announced", 0).await;
+        waiting.len() == 2 && waiting.iter().all(is_kept_waiting)
+    });
+    assert!(tried.await, "{waiting:?}");
+    bucket.resume().await.expect("it is there again");
+    for recording in &waiting {
+        let path = format!("/recordings/{}/fetch", recording["id"].as_str().expect("an id"));
+        assert_eq!(house.send("POST", &path, None, &[]).await.status, 202);
+    }
+    recordings(&house, &second, "available", 2).await;
+    // It began empty.
+    assert_eq!(hear(&house, "GET", id, TOKEN, &[]).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchroom_simulator::{CommandFault, DeviceFault, Fleet, FleetConfig, Mix};
-use switchroom_test_support::eventually;
+use switchroom_test_support::{eventually, store};
 
 /// An admin's token.
 const TOKEN: &str = "0123456789abcdef";
@@ -38,8 +38,8 @@ impl Process {
         let text = format!(
             "[api]\nlisten = \"{api}\"\nadmin_token = \"{TOKEN}\"\n[reports]\nlisten = \"{reports}\"\n\
              [commands]\nreconcile = false\ntimeout_seconds = 2\nfind_out_seconds = 20\nwait_seconds = 60\n\
-             [store]\nurl = \"sqlite://{}\"\n",
-            folder.join("switchroom.db").display()
+             {}",
+            store::section(folder)
         );
         std::fs::write(&config, text).expect("it writes");
         Self { config, api, child: None }

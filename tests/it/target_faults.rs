@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use switchroom::storage::block::{self, Received};
 use switchroom_simulator::{Fleet, FleetConfig};
-use switchroom_test_support::eventually;
 use switchroom_test_support::raw::{Act, Message, RawReceiver};
+use switchroom_test_support::{eventually, store};
 
 use crate::webhook_faults::{Process, TOKEN, dice, free_port, seconds};
 
@@ -55,7 +55,8 @@ fn check_order(device: &str, logged: &[String], messages: &[Message]) -> usize {
 
 /// All reports that a service has logged; it is not running.
 fn logged(folder: &Path) -> Vec<Received> {
-    let connection = switchroom::storage::open(&folder.join("switchroom.db")).expect("it opens");
+    let location = store::url(folder).parse().expect("an URL");
+    let connection = switchroom::storage::open(&location).expect("it opens");
     let mut all: Vec<Received> = Vec::new();
     loop {
         let after = all.last().map_or(0, |last| last.cursor);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cloudevents::AttributesReader;
 use serde_json::{Value, json};
 use switchroom_simulator::{Fleet, FleetConfig};
-use switchroom_test_support::{Heard, Receiver, Reply, eventually};
+use switchroom_test_support::{Heard, Receiver, Reply, eventually, store};
 
 pub(crate) const TOKEN: &str = "0123456789abcdef";
 const DEVICES: usize = 3;
@@ -46,8 +46,8 @@ impl Process {
             "[api]\nlisten = \"{api}\"\nadmin_token = \"{TOKEN}\"\n[reports]\nlisten = \"{reports}\"\n\
              [outward]\nallow = [\"127.0.0.0/8\"]\n\
 {more}\
-             [commands]\nreconcile = false\n[store]\nurl = \"sqlite://{}\"\n",
-            folder.join("switchroom.db").display()
+             [commands]\nreconcile = false\n{}",
+            store::section(folder)
         );
         for n in 1..=devices {
             text.push_str(&format!(

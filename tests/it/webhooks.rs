@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use switchroom::config::{Config, Span};
 use switchroom_protocol::Dialect;
 use switchroom_simulator::FleetConfig;
-use switchroom_test_support::{Heard, Receiver, Reply, Service, eventually};
+use switchroom_test_support::{Heard, Receiver, Reply, Service, eventually, store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -352,10 +352,8 @@ async fn events_that_left_the_log_are_noted_as_a_gap() {
         assert!(logged.await);
     }
     line.house.service.stop();
-    let database = rusqlite::Connection::open(line.folder.path().join("switchroom.db")).expect("it opens");
     let cut = "DELETE FROM log WHERE last_event < (SELECT max(last_event) FROM log WHERE events > 0)";
-    assert!(database.execute(cut, []).expect("it deletes") > 0);
-    drop(database);
+    assert!(store::execute(line.folder.path(), cut) > 0);
     line.house = house_in(line.folder.path(), &[1000]).await;
     line.patch(json!({"state": "enabled"})).await;
     let gaps = line.wait_for("gap", 1).await;

@@ -5,7 +5,7 @@ use switchroom_domain::Text;
 use switchroom_domain::conversation::{
     Confidence, Conversation, Outcome, RecordingRef, Transfer, TransferKind,
 };
-use switchroom_domain::fact::{CallFact, CdrFact, CdrSide, Happening, Party};
+use switchroom_domain::fact::{CallFact, CallWay, CdrFact, CdrSide, Happening, Party};
 use switchroom_domain::id::{CdrId, DeviceId, LegId};
 use switchroom_domain::reply::Failure;
 use switchroom_domain::time::{Millis, Timestamp};
@@ -76,6 +76,8 @@ struct Part {
     duration: Option<u32>,
     recording: Option<Text>,
     status: Option<Text>,
+    #[serde(default)]
+    way: CallWay,
 }
 
 impl Part {
@@ -97,6 +99,7 @@ impl Part {
             duration: cdr.duration,
             recording: cdr.recording.clone().filter(|file| !file.is_empty()),
             status,
+            way: cdr.way.clone(),
         }
     }
 
@@ -113,6 +116,11 @@ impl Part {
             (CdrSide::Extension, Some(Direction::Inbound)) => self.to.clone(),
             (CdrSide::Extension, _) => self.from.clone(),
         }
+    }
+
+    /// A ZYCOO's record of a call is of the whole of it; others are of one party's part.
+    fn is_whole(&self) -> bool {
+        self.kind.eq_ignore_ascii_case("cc_cdr") || self.kind.eq_ignore_ascii_case("cdr")
     }
 
     fn is_status(&self, word: &str) -> bool {
@@ -295,6 +303,29 @@ fn called(call: &Call) -> Option<&LegState> {
     }
 }
 
+/// Is it the record of a call back? A ZYCOO's says only that it went out: from a number that was called.
+fn is_callback(call: &Call, part: &Part) -> bool {
+    let was_called = || {
+        let legs = || call.legs.iter().filter(|leg| leg.kind != LegKind::Menu);
+        part.from.is_some()
+            && legs().all(|leg| leg.kind == LegKind::Outer)
+            && legs().any(|leg| leg.number == part.from)
+    };
+    match part.direction {
+        Some(Direction::Callback) => true,
+        Some(Direction::Outbound) => part.is_whole() && was_called(),
+        _ => false,
+    }
+}
+
+/// Whom it was passed on to in the end, as far as somebody was called beside the caller.
+fn last_called(call: &Call) -> Option<Text> {
+    let caller = caller(call);
+    let called =
+        |leg: &&LegState| matches!(leg.kind, LegKind::Extension | LegKind::Outer) && Some(leg.id) != caller;
+    call.legs.iter().rev().find(called).and_then(|leg| leg.number.clone())
+}
+
 /// The conversation of a call that is over.
 #[must_use]
 pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
@@ -314,26 +345,49 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         _ => call.started_at,
     };
     let talk = records.iter().filter_map(|part| Some((part, part.talked()?))).collect::<Vec<_>>();
-    let both_answered = call.direction != Direction::Callback || talk.len() >= 2;
+    let whole = records.iter().find(|part| part.is_whole());
+    let both_answered = call.direction != Direction::Callback || talk.len() >= 2 || whole.is_some();
     let by_record = talk.first().filter(|_| call.answered_at.is_none() && both_answered);
     let answered_at = call.answered_at.or_else(|| {
         by_record.map(|(part, seconds)| part.received_at.minus(Millis::from_secs((*seconds).into())))
     });
+    let callback = records.iter().find(|part| is_callback(call, part));
     let answered_by = story.answered_by.clone().or_else(|| {
         let (part, _) = by_record?;
+        if let Some(last) = last_called(call).filter(|_| part.is_whole() && callback.is_none()) {
+            return Some(last);
+        }
         match part.direction.unwrap_or(call.direction) {
+            _ if part.is_whole() => part.to.clone(),
             Direction::Inbound | Direction::Outbound | Direction::Internal => part.to.clone(),
             Direction::Callback => call.to().or_else(|| part.to.clone()),
         }
     });
     // The device calls both; if the first does not answer, only the record knows of the second.
-    let callback = records.iter().find(|part| part.direction == Some(Direction::Callback));
+
     let told = records.iter().find_map(|part| part.direction).filter(|_| call.legs.len() < 2);
+    let told = whole.and_then(|part| part.direction).or(told);
     let direction = if callback.is_some() { Direction::Callback } else { told.unwrap_or(call.direction) };
+    let called = whole.filter(|_| direction == Direction::Internal).and_then(|part| part.to.clone());
     let of_records = |pick: fn(&Part) -> &Option<Text>| {
         let extension_first = records.iter().filter(|part| part.side == CdrSide::Extension).chain(records);
         extension_first.filter_map(|part| pick(part).clone()).find(|text| !text.is_empty())
     };
+    let of_way =
+        |pick: fn(&CallWay) -> &Option<Text>| records.iter().find_map(|part| pick(&part.way).clone());
+    // Each menu has a record of its own, and the call's names the last again.
+    let of_menus = |pick: fn(&CallWay) -> &Option<Text>| {
+        let is_menu = |part: &&Part| part.kind.eq_ignore_ascii_case("ivr");
+        let named: Vec<Text> =
+            records.iter().filter(is_menu).filter_map(|part| pick(&part.way).clone()).collect();
+        if named.is_empty() { of_way(pick).into_iter().collect() } else { named }
+    };
+    let menus = if story.menus.is_empty() { of_menus(|way| &way.menu) } else { story.menus.clone() };
+    let digits = if story.digits.is_empty() { of_menus(|way| &way.digits) } else { story.digits.clone() };
+    let queue = story.queue.clone().or_else(|| of_way(|way| &way.queue));
+    let queued = records.iter().find_map(|part| part.way.queue_seconds).filter(|_| queue.is_some());
+    let dialled =
+        of_way(|way| &way.dialled).filter(|_| direction == Direction::Inbound && call.dialled.is_none());
     let outcome = outcome(call, answered_at.is_some(), direction);
     let analog =
         |part: &Part| part.direction == Some(Direction::Outbound) && part.route.as_deref() == Some("XO");
@@ -354,8 +408,9 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         device: device.clone(),
         direction,
         from: from(call, callback),
-        to: callback
-            .map_or_else(|| call.to(), |part| part.to.clone())
+        to: dialled
+            .or(called)
+            .or_else(|| callback.map_or_else(|| call.to(), |part| part.to.clone()))
             .or_else(|| of_records(|part| &part.to)),
         answered_by,
         trunk: call.trunk.clone().or_else(|| of_records(|part| &part.trunk)),
@@ -363,15 +418,15 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         answered_at,
         ended_at,
         ring_seconds: call.rang_at.map(|at| seconds(at, answered_at.unwrap_or(ended_at))),
-        queue_seconds: story.queued.map(Millis::seconds),
+        queue_seconds: story.queued.map(Millis::seconds).or_else(|| queued.map(f64::from)),
         talk_seconds: answered_at.map(|at| seconds(at, ended_at)),
         outcome,
         confidence: if assumed { Confidence::Assumed } else { Confidence::Certain },
         basis: if complete || call.basis != Basis::Observed { call.basis } else { Basis::Inferred },
-        queue: story.queue.clone(),
-        menus: story.menus.clone(),
-        digits: story.digits.clone(),
-        score: story.score.clone(),
+        queue,
+        menus,
+        digits,
+        score: story.score.clone().or_else(|| of_way(|way| &way.score)),
         transfers: transfers(call),
         recordings,
         cdrs: records.iter().map(|part| part.id).collect(),
@@ -388,7 +443,14 @@ fn from(call: &Call, callback: Option<&Part>) -> Option<Text> {
         return None;
     }
     let by_events = callback.map_or_else(|| call.from(), |part| part.from.clone());
-    by_events.or_else(|| records.iter().find_map(|part| given(&part.from)))
+    let whole = records.iter().find(|part| part.is_whole());
+    let by_records = || match whole {
+        Some(whole) => given(&whole.from),
+        None => records.iter().find_map(|part| given(&part.from)),
+    };
+    // A menu that calls stands there by its number.
+    let is_menu = |number: &Text| records.iter().any(|part| part.way.menu.as_ref() == Some(number));
+    by_events.or_else(by_records).filter(|from| !is_menu(from))
 }
 
 /// Those that reached somebody. Who had a call forwarded is told by its record if not by its report (OM 2.6.4); and who
@@ -445,9 +507,10 @@ fn outcome(call: &Call, answered: bool, direction: Direction) -> Outcome {
     if direction != Direction::Inbound {
         return Outcome::NoAnswer;
     }
-    let waited = story.queue.is_some() || !story.menus.is_empty();
+    let queued = story.queue.is_some() || story.records.iter().any(|part| part.way.queue.is_some());
+    let waited = queued || !story.menus.is_empty();
     if story.rejected && !rang && !waited {
         return Outcome::Rejected;
     }
-    if story.queue.is_some() || !rang { Outcome::Abandoned } else { Outcome::NoAnswer }
+    if queued || !rang { Outcome::Abandoned } else { Outcome::NoAnswer }
 }

@@ -510,9 +510,16 @@ impl Planner<'_> {
         if let Some(leg) = self.call.live_legs().find(|leg| leg.kind == kind && by_id(leg)) {
             return Some(leg);
         }
-        legs.find(|leg| {
+        let same = legs.find(|leg| {
             (leg.wire_id.is_none() || outside.id.is_none())
                 && (leg.number.is_none() || number.is_none() || leg.number.as_ref() == number)
+        });
+        // A number alone does not tell whether it called or was called.
+        let known = |leg: &&LegState| {
+            matches!(leg.kind, LegKind::Visitor | LegKind::Outer) && leg.number.as_ref() == number
+        };
+        same.or_else(|| {
+            self.call.live_legs().find(known).filter(|_| outside.id.is_none() && number.is_some())
         })
     }
 }

@@ -402,8 +402,29 @@ pub struct CdrFact {
     pub codec: Option<Text>,
     /// The record means that the whole call is over, not only one extension's part in it.
     pub closes_call: bool,
+    /// What it tells of the way of a call that came in.
+    #[serde(default)]
+    pub way: CallWay,
     /// Everything else that the record says, by the vendor's own names.
     pub extra: Vec<(Text, Text)>,
+}
+
+/// The way of a call through the exchange, as far as its record tells (Yeastar `didnumber`; ZYCOO `cc_cdr`, `ivr`).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallWay {
+    /// The number that the caller dialled.
+    pub dialled: Option<Text>,
+    /// The queue that it waited in.
+    pub queue: Option<Text>,
+    /// How many seconds it waited there.
+    pub queue_seconds: Option<u32>,
+    /// The voice menu that it passed.
+    pub menu: Option<Text>,
+    /// The keys that were pressed there.
+    pub digits: Option<Text>,
+    /// What the caller gave in a survey.
+    pub score: Option<Text>,
 }
 
 /// Whose record a CDR is.

@@ -4,7 +4,7 @@
 mod support;
 
 use support::{cdr, om};
-use switchroom_domain::fact::{CdrFact, CdrSide};
+use switchroom_domain::fact::{CallWay, CdrFact, CdrSide};
 use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::Direction;
 
@@ -53,6 +53,7 @@ fn a_record_says_all_it_says() {
         recording: Some("20170309/18201008888_200_20170309_162711_8032_cd.wav".into()),
         codec: Some("G729".into()),
         closes_call: false,
+        way: CallWay::default(),
         extra: vec![("NewField".into(), "x".into())],
     };
     assert_eq!(cdr(&decoded), expected);

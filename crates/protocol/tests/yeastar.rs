@@ -4,7 +4,7 @@ mod support;
 
 use support::{call, cdr, ext, one, outer, status, try_decode, visitor};
 use switchroom_domain::fact::{
-    CallFact, CdrFact, Fact, Happening, LineStatus, OutsideParty, Party, PartyState,
+    CallFact, CallWay, CdrFact, Fact, Happening, LineStatus, OutsideParty, Party, PartyState,
 };
 use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::Direction;
@@ -200,6 +200,7 @@ fn a_record_says_all_it_says() {
             duration: Some(29),
             recording: Some("20170914092747-1505352445.265-102-1000-Inbound.wav".into()),
             closes_call: true,
+            way: CallWay { dialled: Some("5503300".into()), ..CallWay::default() },
             extra: vec![
                 ("status".into(), "ANSWERED".into()),
                 ("callduraction".into(), "38".into()),

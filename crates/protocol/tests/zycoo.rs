@@ -3,7 +3,7 @@
 mod support;
 
 use support::{call, cdr, ext, one, outer, status, text, try_decode, visitor};
-use switchroom_domain::fact::{CallFact, CdrFact, Fact, Happening, LineStatus};
+use switchroom_domain::fact::{CallFact, CallWay, CdrFact, Fact, Happening, LineStatus};
 use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::Direction;
 use switchroom_protocol::{Decoded, Dialect, mac};
@@ -123,8 +123,8 @@ fn hangup_with_the_comma_missing() {
                 connectedlinenum: \"809\",\n  connectedlinename: \"809\",\n  uniqueid: \"1325747409.260\",\n}";
     check(body, "1325747409.260", call(Happening::Ended, vec![ext("808"), ext("809")]));
     let outside = "event=hangup&calleridnum=13012345678&connectedlinenum=02161208234&uniqueid=1";
-    let parties = vec![visitor("", "13012345678", "", "", ""), outer("", "", "02161208234", "", "")];
-    check(outside, "1", call(Happening::Ended, parties));
+    // The other may have called or have been called: that is for its own report to tell.
+    check(outside, "1", call(Happening::Ended, vec![visitor("", "13012345678", "", "", "")]));
 }
 
 #[test]
@@ -186,6 +186,7 @@ fn a_passed_menu() {
             started_at: Some(Timestamp(1_541_643_689_000)),
             ended_at: Some(Timestamp(1_541_643_692_000)),
             duration: Some(3),
+            way: CallWay { menu: Some("610".into()), digits: Some("0".into()), ..CallWay::default() },
             extra: extra.map(|(name, text)| (name.into(), text.into())).to_vec(),
             ..CdrFact::default()
         }
@@ -254,4 +255,26 @@ fn chinese_in_gb2312_is_understood() {
         [&b"{event:'hangup', calleridname:'"[..], b"\xd5\xc5\xc8\xfd", b"', calleridnum:'808'} //\xd6\xf7"]
             .concat();
     assert_eq!(one(Dialect::Zycoo, &body).statement.facts.len(), 1);
+}
+
+#[test]
+fn a_record_tells_the_way_of_its_call() {
+    let record = |fields: &str| {
+        cdr(&zycoo(&format!("{{event: 'cc_cdr', uuid: '1.2', callType: 'incoming', {fields}}}"))).way
+    };
+    let whole = record(
+        "queueCode: '630', queueTime: '7', ivrId: '610', ivrDtmf: '12', score: '5', trunkNumber: '02161208234'",
+    );
+    let expected = CallWay {
+        dialled: Some("02161208234".into()),
+        queue: Some("630".into()),
+        queue_seconds: Some(7),
+        menu: Some("610".into()),
+        digits: Some("12".into()),
+        score: Some("5".into()),
+    };
+    assert_eq!(whole, expected);
+    let nothing =
+        record("queueCode: '', queueTime: '0', ivrId: '', ivrDtmf: '', score: '0', trunkNumber: 's'");
+    assert_eq!(nothing, CallWay::default());
 }

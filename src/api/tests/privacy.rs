@@ -8,6 +8,8 @@ use switchroom_domain::time::Millis;
 use super::support::{RINGING, Service};
 use crate::keeping;
 use crate::storage::block;
+use crate::storage::db::{Connection, ValueRef};
+use crate::storage::migrations::tables;
 use crate::storage::tokens::Role;
 
 /// A call from outside that is over, with its record.
@@ -101,22 +103,17 @@ async fn what_is_done_is_noted_and_the_chain_is_whole() {
 
 /// Where the number stands in the database, whatever the table.
 async fn places(service: &Service, number: &'static str) -> Vec<String> {
-    let look = move |connection: &rusqlite::Connection| {
+    let look = move |connection: &Connection| {
         let mut found = Vec::new();
-        let tables: Vec<String> = connection
-            .prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for table in tables {
+        for table in tables(connection)? {
             let mut statement = connection.prepare(&format!("SELECT * FROM {table}"))?;
-            let columns = statement.column_count();
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                for column in 0..columns {
+                for column in 0..row.columns() {
                     let bytes = match row.get_ref(column)? {
-                        rusqlite::types::ValueRef::Text(text) => text,
-                        rusqlite::types::ValueRef::Blob(bytes) => bytes,
-                        _ => continue,
+                        ValueRef::Text(text) => text.as_bytes(),
+                        ValueRef::Blob(bytes) => bytes,
+                        ValueRef::Null | ValueRef::Integer(_) => continue,
                     };
                     let reversed: String = number.chars().rev().collect();
                     if memchr::memmem::find(bytes, number.as_bytes()).is_some()
@@ -215,9 +212,8 @@ async fn what_is_too_old_goes_and_the_live_stays() {
     let services = &service.app.services;
     let count = |table: &'static str| async move {
         let sql = format!("SELECT count(*) FROM {table}");
-        let read = move |connection: &rusqlite::Connection| {
-            Ok(connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?)
-        };
+        let read =
+            move |connection: &Connection| Ok(connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?);
         services.reader.query(read).await.expect("it is read")
     };
     let in_days = |days: i64| crate::clock::now().plus(Millis::from_secs(days * 86_400));

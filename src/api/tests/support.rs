@@ -75,7 +75,9 @@ impl Service {
         config.reports.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         // On one thread reports are applied in the order in which they are sent.
         config.reports.threads = 1;
-        config.store.url = format!("sqlite://{}", folder.path().join("switchroom.db").display());
+        config.store.url = switchroom_test_support::store::url(folder.path());
+        config.store.key_file = Some(folder.path().join("switchroom.key"));
+        config.recordings.path = Some(folder.path().join("recordings"));
         change(&mut config);
         let app = App::start(config).await.expect("the service starts");
         Self { app, client: client(), folder }

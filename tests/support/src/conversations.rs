@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use switchroom_actors::device::state::Effects;
 use switchroom_domain::conversation::{Conversation, Outcome, TransferKind};
 use switchroom_domain::event::EventKind;
-use switchroom_domain::fact::{Fact, Happening};
+use switchroom_domain::fact::{Fact, Happening, Party};
 use switchroom_domain::id::{CallId, CdrId};
 use switchroom_domain::time::Timestamp;
+use switchroom_domain::view::Basis;
 use switchroom_protocol::Dialect;
 use switchroom_simulator::{Direction, EndedCall};
 
@@ -15,6 +16,8 @@ use switchroom_simulator::{Direction, EndedCall};
 const EPOCH: i64 = 1_700_000_000_000;
 /// How far times may be from the truth, in milliseconds: a report may be this late.
 const LATE: i64 = 1100;
+/// What no report tells is waited for a little.
+const INFERRED: i64 = 1600;
 
 /// What was told of calls, and what became of them in truth.
 #[derive(Debug, Default)]
@@ -29,6 +32,10 @@ pub struct Ledger {
     named: HashMap<CallId, BTreeMap<(usize, u64), usize>>,
     /// The ids of the records of a simulated call that arrived, and their recordings.
     records: HashMap<(usize, u64), (BTreeSet<String>, BTreeSet<String>)>,
+    /// Calls whose record says in a word what came of them.
+    words: BTreeSet<(usize, u64)>,
+    /// Calls of which a report told what was dialled.
+    dialled: BTreeSet<(usize, u64)>,
     /// Attempts that the device keeps no account of, by when they arrived.
     attempts: BTreeSet<(String, Option<u64>)>,
     /// Of which simulated call each of our records is.
@@ -56,6 +63,22 @@ impl Ledger {
                 self.attempts.insert((format!("{device} {at} {:?}", fact.parties), call));
             }
             let Some(call) = call else { continue };
+            let told = match fact {
+                Fact::Cdr(cdr) => cdr.way.dialled.is_some(),
+                Fact::Call(fact) => fact.parties.iter().any(|party| match party {
+                    Party::Visitor(visitor) => visitor.to.is_some(),
+                    _ => false,
+                }),
+                _ => false,
+            };
+            if let Fact::Cdr(cdr) = fact
+                && cdr.extra.iter().any(|(name, _)| name.eq_ignore_ascii_case("disposition"))
+            {
+                self.words.insert((device, call));
+            }
+            if told {
+                self.dialled.insert((device, call));
+            }
             if let Fact::Cdr(cdr) = fact {
                 let (ids, recordings) = self.records.entry((device, call)).or_default();
                 ids.insert(cdr.wire_id.to_string());
@@ -152,6 +175,13 @@ impl Ledger {
                 found.push(format!("{what}: {theirs} is {ours}; {truth:?}; {of:?}"));
             }
         };
+        // A ZYCOO that makes no records of calls inside does not tell that somebody outside answered one.
+        let is_outside = |number: &Option<String>| number.as_ref().is_some_and(|number| number.len() > 6);
+        let untold =
+            dialect == Dialect::Zycoo && truth.direction == Direction::Internal && of.cdrs.is_empty();
+        if untold && is_outside(&truth.answered_by) {
+            return Vec::new();
+        }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let ours = |text: &Option<switchroom_domain::Text>| text.as_deref().unwrap_or_default().to_owned();
         same("direction", format!("{:?}", truth.direction), format!("{:?}", of.direction));
@@ -160,10 +190,18 @@ impl Ledger {
         // A call that was forwarded to somebody who is busy was still a call to whom it was to.
         let busy = truth.direction == Direction::Internal && truth.outcome == "busy";
         let was_forwarded = !truth.transfers.is_empty() || truth.rang.is_some();
-        if truth.to.is_some() && !(busy && was_forwarded) {
+        // Not every ZYCOO tells what a caller dialled.
+        let call = (truth.device, truth.call);
+        let is_told = truth.direction != Direction::Inbound || self.dialled.contains(&call);
+        if truth.to.is_some() && is_told && !(busy && was_forwarded) {
             same("to", text(&truth.to), ours(&of.to));
         }
-        same("outcome", outcome(truth, dialect).as_str().to_owned(), of.outcome.as_str().to_owned());
+        let has_word = dialect != Dialect::Zycoo || self.words.contains(&call);
+        same(
+            "outcome",
+            outcome(truth, dialect, has_word).as_str().to_owned(),
+            of.outcome.as_str().to_owned(),
+        );
         same("answered_by", text(&truth.answered_by), ours(&of.answered_by));
         // Only an OM reports that a call was forwarded.
         let is_told = |diverted: bool| dialect == Dialect::Om || !diverted;
@@ -186,9 +224,10 @@ impl Ledger {
             of.recordings.iter().map(|recording| recording.file.to_string()).collect();
         same("recordings", format!("{recordings:?}"), format!("{told:?}"));
         {
+            let late = if of.basis == Basis::Inferred { INFERRED } else { LATE };
             let near = |at: Option<u64>, told: Option<Timestamp>| match (at, told) {
                 (Some(at), Some(told)) => {
-                    (told.0 - EPOCH - i64::try_from(at).unwrap_or(i64::MAX)).abs() <= LATE
+                    (told.0 - EPOCH - i64::try_from(at).unwrap_or(i64::MAX)).abs() <= late
                 }
                 (None, None) => true,
                 _ => false,
@@ -206,13 +245,15 @@ impl Ledger {
 }
 
 /// What came of it, as a conversation says it.
-fn outcome(truth: &EndedCall, dialect: Dialect) -> Outcome {
-    // An OM tells only of its own telephones that they are busy.
-    let told = dialect != Dialect::Om || truth.direction == Direction::Internal;
+fn outcome(truth: &EndedCall, dialect: Dialect, has_word: bool) -> Outcome {
+    // An OM tells only of its own telephones that they are busy, and not every ZYCOO tells it.
+    let told = has_word && (dialect != Dialect::Om || truth.direction == Direction::Internal);
     match truth.outcome.as_str() {
         "answered" => Outcome::Answered,
         "busy" if told => Outcome::Busy,
-        "failed" if dialect != Dialect::Om || truth.direction != Direction::Inbound => Outcome::Failed,
+        "failed" if has_word && (dialect != Dialect::Om || truth.direction != Direction::Inbound) => {
+            Outcome::Failed
+        }
         _ if truth.direction != Direction::Inbound => Outcome::NoAnswer,
         // Only the caller hears that whom it called is busy.
         _ if truth.waited || truth.rang.is_none() => Outcome::Abandoned,

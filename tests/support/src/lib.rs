@@ -2,9 +2,13 @@
 
 pub mod conversations;
 pub mod offline;
+pub mod postgres;
+pub mod postgres_between;
 pub mod raw;
 pub mod receiver;
+pub mod s3;
 pub mod service;
+pub mod store;
 pub mod truth;
 
 pub use receiver::{Heard, Receiver, Reply};

@@ -52,7 +52,7 @@ impl Service {
         config.api.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.api.admin_token = Some(crate::TOKEN.to_owned());
         config.reports.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.store.url = format!("sqlite://{}", folder.join("switchroom.db").display());
+        crate::store::place(&mut config, folder);
         change(&mut config);
         let (started, report) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -4,7 +4,7 @@
 //! not tell them apart; it takes type, route, numbers and whether a visitor is named.
 
 use switchroom_domain::Text;
-use switchroom_domain::fact::{CdrFact, CdrSide};
+use switchroom_domain::fact::{CallWay, CdrFact, CdrSide};
 use switchroom_domain::view::Direction;
 
 use super::report::OmCdr;
@@ -46,6 +46,7 @@ pub(super) fn translate(cdr: OmCdr, cx: &DecodeContext<'_>) -> CdrFact {
         recording: cdr.recording,
         codec: cdr.rec_codec,
         extra: cdr.extra,
+        way: CallWay::default(),
     }
 }
 

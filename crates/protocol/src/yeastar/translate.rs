@@ -5,7 +5,7 @@
 
 use switchroom_domain::Text;
 use switchroom_domain::fact::{
-    CallFact, CdrFact, CdrSide, ExtensionStatus, Fact, Happening, LineStatus, OutsideParty, Party,
+    CallFact, CallWay, CdrFact, CdrSide, ExtensionStatus, Fact, Happening, LineStatus, OutsideParty, Party,
     PartyState, Statement,
 };
 use switchroom_domain::time::{Millis, Timestamp};
@@ -149,6 +149,9 @@ fn record_fact(record: Record, cx: &DecodeContext<'_>) -> CdrFact {
         }
         _ => (record.destination_trunk, ("srctrunkname", None)),
     };
+    let did =
+        record.extra.iter().find(|(name, text)| name.eq_ignore_ascii_case("didnumber") && !text.is_empty());
+    let dialled = did.map(|(_, number)| number.clone()).filter(|_| direction == Some(Direction::Inbound));
     let named = [("status", record.status), ("callduraction", record.call_duration), other_trunk];
     let named = named.into_iter().filter_map(|(name, text)| Some((Text::const_new(name), text?)));
     CdrFact {
@@ -170,6 +173,7 @@ fn record_fact(record: Record, cx: &DecodeContext<'_>) -> CdrFact {
             direction,
             Some(Direction::Inbound | Direction::Outbound | Direction::Internal)
         ),
+        way: CallWay { dialled, ..CallWay::default() },
         extra: named.chain(record.extra).collect(),
         ..CdrFact::default()
     }

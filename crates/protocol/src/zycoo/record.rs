@@ -2,7 +2,7 @@
 //! own stays under the vendor's name.
 
 use switchroom_domain::Text;
-use switchroom_domain::fact::{CdrFact, CdrSide};
+use switchroom_domain::fact::{CallWay, CdrFact, CdrSide};
 use switchroom_domain::view::Direction;
 
 use super::report::{Record, RecordKind};
@@ -60,6 +60,7 @@ pub(super) fn translate(record: Record, cx: &DecodeContext<'_>) -> CdrFact {
         direction,
         // A menu is one station of a call; the others are written when it is over.
         closes_call: record.kind != RecordKind::Ivr,
+        way: way(&record, direction),
         ..CdrFact::default()
     };
     if let Some(call_type) = record.call_type.filter(|text| !text.is_empty()) {
@@ -91,6 +92,25 @@ pub(super) fn translate(record: Record, cx: &DecodeContext<'_>) -> CdrFact {
         }
     }
     cdr
+}
+
+/// The way of a call, which `cc_cdr` and `ivr` tell. What is empty, or a score of 0, tells nothing. The queue that a menu
+/// names is only where it leads.
+fn way(record: &Record, direction: Option<Direction>) -> CallWay {
+    let told = |name: &str| {
+        let text = record.field(name).map(|text| text.trim()).unwrap_or_default();
+        (!text.is_empty()).then(|| Text::new(text))
+    };
+    let came_in = direction == Some(Direction::Inbound);
+    let of_queue = |name: &str| told(name).filter(|_| record.kind == RecordKind::CcCdr);
+    CallWay {
+        dialled: told("trunkNumber").filter(|number| came_in && !number.eq_ignore_ascii_case("s")),
+        queue: of_queue("queueCode"),
+        queue_seconds: number(of_queue("queueTime").as_ref()),
+        menu: told("ivrId"),
+        digits: told("ivrDtmf"),
+        score: told("score").filter(|score| score != "0"),
+    }
 }
 
 /// `IN` (ivr), `incoming` (cc_cdr), `inbound` (cdr). An empty one is an internal call, on a `cdr` only.

@@ -69,12 +69,9 @@ fn hangup_fact(hangup: Hangup) -> Fact {
         }
         Party::Visitor(OutsideParty { from: Some(number), ..OutsideParty::default() })
     });
-    let callee = callee.map(|number| {
-        if is_short(&number) {
-            return Party::extension(number);
-        }
-        Party::Outer(OutsideParty { to: Some(number), ..OutsideParty::default() })
-    });
+    // Of an outside number that it was connected with nothing tells whether it called or was called; it has a report of its
+    // own.
+    let callee = callee.filter(|number| is_short(number)).map(Party::extension);
     let parties = [caller, callee].into_iter().flatten().collect();
     Fact::Call(Box::new(CallFact { key: uniqueid, ..CallFact::new(Happening::Ended, parties) }))
 }
