@@ -24,6 +24,7 @@ pub mod commands;
 pub mod config;
 pub mod delivery;
 pub mod devices;
+pub mod forwarding;
 pub mod ingress;
 pub mod keeping;
 pub mod link;

@@ -151,7 +151,9 @@ fn strike(value: &mut Value) {
             for (name, value) in fields {
                 let is_secret = ["password", "secret", "token", "signature", "key", "pass"]
                     .iter()
-                    .any(|part| name.to_ascii_lowercase().contains(part));
+                    .any(|part| name.to_ascii_lowercase().contains(part))
+                    // Of a system parameter: some are passwords.
+                    || name == "value";
                 match value {
                     Value::String(text) if is_secret => *text = "****".to_owned(),
                     Value::Number(_) if is_secret => *value = "****".into(),
@@ -268,11 +270,11 @@ mod tests {
 
     #[test]
     fn no_secret_is_noted() {
-        let body = json!({"command_password": "abc", "web_password": 12, "url": "https://u:p@hooks.example/T0/secret?k=1",
+        let body = json!({"command_password": "abc", "web_password": 12, "value": "def", "url": "https://u:p@hooks.example/T0/secret?k=1",
             "nested": [{"Token": "x", "number": "13012345678"}], "proof": {"kind": "path"}});
         assert_eq!(
             noted(body.to_string().as_bytes()),
-            json!({"command_password": "****", "web_password": "****", "url": "https://hooks.example",
+            json!({"command_password": "****", "web_password": "****", "value": "****", "url": "https://hooks.example",
                 "nested": [{"Token": "****", "number": "13012345678"}], "proof": {"kind": "path"}})
         );
         assert_eq!(noted(b"password=abc"), json!({"bytes": 12}));

@@ -1,6 +1,7 @@
 //! Configuration: a TOML file, every key also as an environment variable. The commented default file
 //! (`switchroom.toml` beside this module) is the manual; a test holds the two together.
 
+mod cdr_forward;
 mod keeping;
 mod load;
 mod numbers;
@@ -12,6 +13,7 @@ mod span;
 #[cfg(test)]
 mod tests;
 
+pub use cdr_forward::CdrForwardConfig;
 pub use keeping::{PrivacyConfig, RetentionConfig};
 pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked, secret};
 pub use numbers::{Numbering, NumbersConfig};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Millis;
 
+use super::cdr_forward::CdrForwardConfig;
 use super::keeping::{PrivacyConfig, RetentionConfig};
 use super::numbers::NumbersConfig;
 use super::om_endpoint::OmEndpointConfig;
@@ -36,6 +37,8 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// Reports passed on to targets.
     pub targets: TargetsConfig,
+    /// Call records forwarded as the vendor's devices do.
+    pub cdr_forward: CdrForwardConfig,
     /// Recordings of calls.
     pub recordings: RecordingsConfig,
     /// How long what is remembered is kept.

@@ -52,11 +52,14 @@ pub struct Progress {
 
 /// What became of everything since a subscription was made. It is written together with the deliveries that it counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// What the receiver took.
     pub delivered: u64,
     /// What was given up.
     pub failed: u64,
+    /// What was put aside because the receiver did not take it.
+    pub kept: u64,
     /// What was too old, or left the log, before it was taken.
     pub lost: u64,
 }
@@ -568,7 +571,7 @@ mod tests {
             failing_since: Some(Timestamp(1)),
             disabled: Some(Disabled { reason: "gone".into(), at: Timestamp(2) }),
             replay: Some(Replay { cursor: 1, end: 5, since: Timestamp(0), until: Timestamp(9) }),
-            counts: Counts { delivered: 2, failed: 3, lost: 4 },
+            counts: Counts { delivered: 2, failed: 3, kept: 5, lost: 4 },
         };
         let deliveries = vec![delivery(8, State::Delivered), failed.clone(), delivery(10, State::Delivered)];
         written(&mut connection, key, &Changes { progress: progress.clone(), deliveries, prune: None });

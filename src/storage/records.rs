@@ -20,7 +20,7 @@ const LOOKED_AT: usize = 5_000;
 /// So many entries of the index of numbers are sorted for a number's beginning or end.
 const ENTRIES: usize = 200_000;
 /// Bits of a place below its milliseconds.
-const BITS: u32 = 20;
+pub(super) const BITS: u32 = 20;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
