@@ -181,6 +181,16 @@ fn by_one_extension(live: &[Call], number: &Text, fact: &CallFact) -> Option<usi
         // Only a call that is being set up can fail.
         return of_extension.find(|(_, call)| call.state == CallState::Dialing).map(|(i, _)| i);
     }
+    if fact.happening == Happening::Diverted {
+        // A caller inside, of whom nobody has answered: of a call from outside it names the visitor. It may also be the first
+        // that is heard of the caller's next call.
+        let is_callers = |call: &Call| {
+            call.answered_at.is_none()
+                && call.live_legs().all(|leg| leg.kind == LegKind::Extension)
+                && call.caller_leg().is_none_or(|leg| is_extension(leg, number))
+        };
+        return of_extension.find(|(_, call)| is_callers(call)).map(|(i, _)| i);
+    }
     if fact.happening == Happening::Queued {
         let queued_or_open = |call: &Call| call.queue.is_some() || call.live_legs().count() == 1;
         return of_extension.find(|(_, call)| queued_or_open(call)).map(|(i, _)| i);

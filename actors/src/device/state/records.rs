@@ -12,6 +12,8 @@ use super::{Ask, CellState, RECORDS_KEPT, Round, StoredCdr};
 use crate::device::call::{Call, Release};
 use crate::entity::{Entity, Told};
 
+/// How long before the first report of a call its record can come, which overtook it.
+const OVERTAKEN_WITHIN: Millis = Millis::from_secs(1);
 /// How long after a call's end a record that does not say of which call it is can be of it.
 const RECORDED_WITHIN: Millis = Millis::from_secs(3);
 /// How far the begin of a call is from what its record says, which has no milliseconds.
@@ -173,7 +175,11 @@ impl CellState {
     /// The call that a record is of which names no id that is known, by its numbers. It comes when the call ends: one that
     /// has been over for longer was another call of the same people.
     fn call_of_numbers(&self, cdr: &CdrFact, at: Timestamp) -> Option<&Call> {
-        let is_recent = |call: &&Call| call.ended_at.is_none_or(|ended| at.since(ended) <= RECORDED_WITHIN);
+        // And one that began after it had come is another; but reports overtake each other.
+        let is_recent = |call: &&Call| {
+            call.ended_at.is_none_or(|ended| at.since(ended) <= RECORDED_WITHIN)
+                && call.started_at.since(at) <= OVERTAKEN_WITHIN
+        };
         // Where both say which call they are of, they would have been found equal above.
         let of_another = |call: &&Call| call.key.is_some() && cdr.callid.is_some();
         // The device calls both numbers of a callback: until the second is called it looks like a call out.
