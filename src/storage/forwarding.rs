@@ -71,7 +71,7 @@ pub fn page(
     };
     let mut statement = connection.prepare_cached(&format!(
         "SELECT cursor, body FROM kept_cdr WHERE day = ?1 AND minute = ?2 AND {which} AND cursor > ?3 \
-         AND (?4 IS NULL OR device = ?4) ORDER BY cursor LIMIT ?5"
+         AND (device = ?4 OR ?4 IS NULL) ORDER BY cursor LIMIT ?5"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = statement
@@ -87,7 +87,7 @@ pub fn page(
 /// When the store cannot be read.
 pub fn files(connection: &Connection, day: Option<u32>) -> Result<Vec<(Place, u64)>, StorageError> {
     let mut statement = connection.prepare_cached(
-        "SELECT day, minute, span, count(*) FROM kept_cdr WHERE ?1 IS NULL OR day = ?1 \
+        "SELECT day, minute, span, count(*) FROM kept_cdr WHERE day = ?1 OR ?1 IS NULL \
          GROUP BY day, minute, span ORDER BY day, span IS NOT NULL, minute, span",
     )?;
     let rows = statement.query_map(params![day.map(i64::from)], |row| {
@@ -148,9 +148,13 @@ pub fn take_out(connection: &mut Connection, number: &str) -> Result<usize, Stor
 /// When the store cannot be read.
 pub fn known(connection: &Connection, device: &str, wire_ids: &[String]) -> Result<Vec<bool>, StorageError> {
     let mut statement = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM cdr WHERE device = (SELECT key FROM device WHERE id = ?) AND wire_id = ?)",
+        "SELECT count(*) FROM cdr WHERE device = (SELECT key FROM device WHERE id = ?) AND wire_id = ?",
     )?;
-    wire_ids.iter().map(|id| Ok(statement.query_row(params![device, id], |row| row.get(0))?)).collect()
+    let mut is_known = |id: &String| -> Result<bool, StorageError> {
+        let count: i64 = statement.query_row(params![device, id], |row| row.get(0))?;
+        Ok(count > 0)
+    };
+    wire_ids.iter().map(&mut is_known).collect()
 }
 
 /// The conversation that a record of a file is of, if its reports came at the time: the only one of these two numbers
@@ -312,5 +316,57 @@ mod tests {
         assert_eq!(prune(&connection, 20_261_121, 9).expect("it is removed"), 2);
         assert_eq!(names(&connection, Some(20_261_120)), Vec::<String>::new());
         assert_eq!(zone_of(&connection, "nobody").expect("it is read"), jiff::tz::TimeZone::UTC);
+    }
+
+    #[test]
+    fn what_files_named_is_compared_with_what_is_here() {
+        let (_folder, mut connection) = database();
+        let insert = |sql: &str| connection.execute(sql, params![]).expect("it is written");
+        insert(
+            "INSERT INTO device (key, id, settings, created_at) VALUES (7, 'a', '{\"timezone\":\"Asia/Shanghai\"}', 0)",
+        );
+        for (place, id) in [(1, "one"), (2, "two")] {
+            insert(&format!(
+                "INSERT INTO cdr (place, id, device, wire_id, fingerprint, kind, parties, body) \
+                 VALUES ({place}, '{place}', 7, '{id}', 0, 'IN', '', '{{}}')"
+            ));
+        }
+        let begun = |at: i64| at << super::super::records::BITS;
+        for (place, id, parties) in [
+            (begun(100_000), "c1", "|200|130|"),
+            (begun(101_000), "c2", "|201|130|"),
+            (begun(150_000), "c3", "|201|130|"),
+        ] {
+            let sql = "INSERT INTO conversation (place, id, device, direction, outcome, parties, body) \
+                       VALUES (?, ?, 7, 'inbound', 'answered', ?, '{}')";
+            connection.execute(sql, params![place, id.as_bytes(), parties]).expect("it is written");
+        }
+        let ids = ["one", "two", "three"].map(str::to_owned);
+        assert_eq!(known(&connection, "a", &ids).expect("it is read"), [true, true, false]);
+        assert_eq!(known(&connection, "b", &ids).expect("it is read"), [false; 3]);
+        let of =
+            |at, from, to| conversation_of(&connection, "a", Timestamp(at), from, to).expect("it is read");
+        assert_eq!(of(105_000, "130", "200"), Some(b"c1".to_vec()));
+        assert_eq!(of(105_000, "130", "201"), Some(b"c2".to_vec()));
+        assert_eq!(of(140_000, "130", "201"), Some(b"c3".to_vec()));
+        assert_eq!(of(125_000, "130", "201"), None, "none began about then");
+        assert_eq!(of(105_000, "13", "200"), None, "no part of a number");
+        assert_eq!(zone_of(&connection, "a").expect("it is read").iana_name(), Some("Asia/Shanghai"));
+        let row = |id: &str, imported| (20_261_121, id.to_owned(), imported);
+        let rows = [row("one", false), row("two", true), row("three", false)];
+        note(&mut connection, "a", &rows, Timestamp(5)).expect("it is written");
+        // Looked at again, it has arrived; that it was imported stays so.
+        note(&mut connection, "a", &[row("two", false)], Timestamp(6)).expect("it is written");
+        note(&mut connection, "a", &[(20_261_122, "one".to_owned(), false)], Timestamp(7))
+            .expect("it is written");
+        let days = completeness(&connection, "a", 0, u32::MAX, 9).expect("it is read");
+        let counts: Vec<_> = days
+            .iter()
+            .map(|day| (day.day.as_str(), day.filed, day.arrived, day.imported, day.missing))
+            .collect();
+        assert_eq!(counts, [("2026-11-22", 1, 1, 0, 0), ("2026-11-21", 3, 1, 1, 1)]);
+        assert_eq!((days[0].complete, days[1].complete, days[1].checked_at), (true, false, Timestamp(6)));
+        assert_eq!(completeness(&connection, "a", 0, 20_261_121, 1).expect("it is read"), days[1..]);
+        assert_eq!(prune_filed(&connection, 6, 9).expect("it is removed"), 2);
     }
 }

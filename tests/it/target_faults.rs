@@ -55,17 +55,17 @@ fn check_order(device: &str, logged: &[String], messages: &[Message]) -> usize {
 
 /// All reports that a service has logged; it is not running.
 fn logged(folder: &Path) -> Vec<Received> {
-    let location = store::url(folder).parse().expect("an URL");
-    let connection = switchroom::storage::open(&location).expect("it opens");
-    let mut all: Vec<Received> = Vec::new();
-    loop {
-        let after = all.last().map_or(0, |last| last.cursor);
-        let (page, next) = block::reports(&connection, after, 1000).expect("it is read");
-        all.extend(page);
-        if next.is_none() {
-            return all;
+    store::beside(folder, |connection| {
+        let mut all: Vec<Received> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |last| last.cursor);
+            let (page, next) = block::reports(connection, after, 1000).expect("it is read");
+            all.extend(page);
+            if next.is_none() {
+                return all;
+            }
         }
-    }
+    })
 }
 
 fn text(received: &Received) -> String {
@@ -220,17 +220,19 @@ async fn every_record_is_acknowledged_or_in_a_file_whatever_fails() {
     };
     // Whatever is logged until it is killed again comes to its end after that.
     process.kill();
-    let records: Vec<Received> =
-        logged(folder.path()).into_iter().filter(|received| received.report.name == "Cdr").collect();
-    assert!(records.len() as u64 > seconds(30) * 2, "too little happened: {}", records.len());
     process.start(&client).await;
+    let mut records: Vec<Received> = Vec::new();
     let mut ledger = Value::Null;
     let told = eventually(Duration::from_secs(180), async || {
+        records = logged(folder.path());
+        records.retain(|received| received.report.name == "Cdr");
         ledger = view().await;
         let settled = ledger["delivered"].as_u64().unwrap_or(0) + ledger["kept"].as_u64().unwrap_or(0);
         settled == records.len() as u64 && ledger["pending"] == 0
     });
-    assert!(told.await, "{} records, and {ledger}", records.len());
+    let told = told.await;
+    assert!(told, "{} records, and {ledger}", records.len());
+    assert!(records.len() as u64 > seconds(30) * 2, "too little happened: {}", records.len());
     assert_eq!(
         (&ledger["lost"], &ledger["failed"], &ledger["lag_seconds"]),
         (&json!(0), &json!(0), &json!(0.0))
