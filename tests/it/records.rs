@@ -104,7 +104,8 @@ async fn conversations_are_found_by_whatever_they_are_asked_for_and_exported() {
     assert!(newest.is_sorted_by(|a, b| a >= b), "the newest first");
     let at = all[0]["started_at"].as_str().expect("a time").to_owned();
     // Calls go on: one that began before may be over since.
-    let known = |id: &String| all.iter().any(|one| one["id"].to_string() == *id);
+    let all_ids: Vec<String> = all.iter().map(|one| one["id"].to_string()).collect();
+    let known = |id: &String| all_ids.contains(id);
     let found = async |query: &str| -> Vec<String> {
         let page = house.get(&format!("/conversations?limit=1000&until={at}&{query}")).await;
         let ids = page["items"].as_array().expect("items").iter().map(|one| one["id"].to_string());
