@@ -24,7 +24,7 @@ pub struct Book {
     /// First in their lane and not under way: when they are due.
     due: BTreeSet<(Timestamp, u64)>,
     under_way: usize,
-    /// Settled before a restart, beyond what was read again since.
+    /// Settled beyond what was read: before a restart, or of what was open then.
     settled_before: BTreeSet<u64>,
     /// Entries without a row, in order; in the order in which they came.
     rowless: BTreeSet<u64>,
@@ -271,6 +271,10 @@ impl Book {
         let Some(mut entry) = self.entries.remove(&cursor) else { return };
         if entry.under_way {
             self.under_way -= 1;
+        }
+        // It was open before a restart, and the log is not yet read again so far: it must not be entered anew then.
+        if cursor > self.read {
+            self.settled_before.insert(cursor);
         }
         self.first_time.remove(&cursor);
         self.rowless.remove(&cursor);

@@ -88,6 +88,16 @@ fn a_restart_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_was_open_beyond_what_is_read_again_is_not_entered_anew_once_it_is_settled() {
+    let mut book = Book::restored(4, vec![event(6, "a")], [], at(0));
+    assert_eq!(start(&mut book, 0), Some(6));
+    settle(&mut book, 6);
+    assert!(book.enter(event(5, "b"), at(0)));
+    assert!(!book.enter(event(6, "a"), at(0)), "it would be delivered, and counted, twice");
+    assert!(book.enter(event(7, "a"), at(0)));
+}
+
+#[test]
 fn what_is_delivered_again_goes_in_front_of_its_lane() {
     let mut book = Book::restored(9, vec![], [], at(0));
     book.enter(event(10, "a"), at(0));
