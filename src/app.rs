@@ -44,9 +44,8 @@ use crate::om_endpoint::{self, Endpoint};
 use crate::outward::Outward;
 use crate::recordings::Recordings;
 use crate::storage::secrets::SecretKey;
-use crate::storage::{
-    DatabaseStore, Location, Reader, StorageError, devices as device_store, reader, webhooks as webhook_store,
-};
+use crate::storage::{DatabaseStore, Location, Reader, StorageError, devices as device_store, reader};
+use crate::targets::Targets;
 use crate::webhooks::Webhooks;
 
 /// What every part of the service shares.
@@ -81,6 +80,8 @@ pub struct Services {
     pub outward: Arc<Outward>,
     /// Where events are delivered to.
     pub webhooks: Webhooks,
+    /// Where the devices' own reports are passed on to.
+    pub targets: Targets,
     /// What forgets what is too old, and what is to be erased.
     pub(crate) keeping: Keeping,
     pub(crate) keys_in_use: Arc<commands::KeysInUse>,
@@ -173,11 +174,12 @@ impl App {
         };
         let key_file = config.store.key_file.clone().unwrap_or_else(|| path.with_extension("key"));
         let sealed = store.run(|connection| device_store::with_secrets(connection)).await?;
-        let hooks = store.run(|connection| webhook_store::count(connection)).await?;
+        let hooks = store.run(|connection| crate::webhooks::TABLES.count(connection)).await?;
+        let targets = store.run(|connection| crate::targets::TABLES.count(connection)).await?;
         anyhow::ensure!(
-            (sealed == 0 && hooks == 0) || key_file.exists(),
-            "{} is missing, and the secrets of {sealed} devices and {hooks} webhooks were encrypted with it; restore it \
-             from its backup",
+            (sealed == 0 && hooks == 0 && targets == 0) || key_file.exists(),
+            "{} is missing, and the secrets of {sealed} devices, {hooks} webhooks and {targets} targets were encrypted \
+             with it; restore it from its backup",
             key_file.display()
         );
         let secret_key = Arc::new(SecretKey::open(&key_file)?);
@@ -221,6 +223,14 @@ impl App {
             Arc::clone(&metrics),
             &config.webhooks,
         );
+        let targets = Targets::new(
+            Arc::clone(&store),
+            store.reader()?,
+            Arc::clone(&outward),
+            Arc::clone(&secret_key),
+            Arc::clone(&metrics),
+            &config.targets,
+        );
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
             recordings: Recordings::new(&config, &path)?,
@@ -236,6 +246,7 @@ impl App {
             link,
             outward,
             webhooks,
+            targets,
             command_log,
             interpreter: ports.interpreter,
             reader: store.reader()?,
@@ -268,6 +279,7 @@ impl App {
                 .with_context(|| format!("om_endpoint.listen = \"{address}\" cannot be opened"))?;
         }
         services.webhooks.start().await?;
+        services.targets.start().await?;
         keeping::start(&services);
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
         Ok(Self { api_address: api.address, services, reports_address, om_address, om_endpoint, api })
@@ -291,6 +303,7 @@ impl App {
         self.services.write_down().await;
         self.services.save_proofs().await;
         self.services.webhooks.stop().await;
+        self.services.targets.stop().await;
         self.api.stop().await;
         let store = Arc::clone(&self.services.store);
         let stopped = actix_web::web::block(move || store.stop()).await;

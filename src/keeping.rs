@@ -297,6 +297,12 @@ async fn pass(services: &Arc<Services>, number: &Arc<str>) -> Result<Erased, Sto
     let sought = Arc::clone(number);
     erased.audit = services.store.run(move |connection| audit::forget(connection, &sought)).await?;
     services.store.hub().forget();
+    for webhook in services.webhooks.all() {
+        webhook.forget().await;
+    }
+    for target in services.targets.all() {
+        target.forget().await;
+    }
     Ok(erased)
 }
 

@@ -97,6 +97,16 @@ pub struct Metrics {
     webhook_pending: IntGaugeVec,
     /// `switchroom_webhook_lag_seconds{webhook}`: how long ago the oldest of them happened.
     webhook_lag: GaugeVec,
+    /// `switchroom_target_deliveries_total{outcome}`: attempts to pass reports on, and what else became of them.
+    target_deliveries: IntCounterVec,
+    /// `switchroom_target_delivery_seconds`: one attempt.
+    pub target_delivery_seconds: Histogram,
+    /// `switchroom_target_pending{target}`: reports that are read and not settled.
+    target_pending: IntGaugeVec,
+    /// `switchroom_target_lag_seconds{target}`: how long ago the oldest of them came in.
+    target_lag: GaugeVec,
+    /// `switchroom_target_lost{target}`: reports that were too old, or left the log, before it took them.
+    target_lost: IntGaugeVec,
     /// `switchroom_recordings_total{outcome}`: tries to fetch a recording.
     recordings: IntCounterVec,
     /// `switchroom_recording_bytes_total`: bytes of recordings that were fetched.
@@ -337,6 +347,46 @@ impl Metrics {
                     &["webhook"]
                 )
             ),
+            target_deliveries: build!(
+                registry,
+                counter(
+                    "switchroom_target_deliveries_total",
+                    "Attempts to pass devices' reports on to targets, by what became of them.",
+                    &["outcome"]
+                )
+            ),
+            target_delivery_seconds: build!(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "switchroom_target_delivery_seconds",
+                        "One attempt to pass a report on to a target."
+                    )
+                    .buckets(REQUESTS.to_vec())
+                )
+            ),
+            target_pending: build!(
+                registry,
+                gauge("switchroom_target_pending", "Reports that a target has open.", &["target"])
+            ),
+            target_lag: build!(
+                registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "switchroom_target_lag_seconds",
+                        "How long ago the oldest report came in that a target has open."
+                    ),
+                    &["target"]
+                )
+            ),
+            target_lost: build!(
+                registry,
+                gauge(
+                    "switchroom_target_lost",
+                    "Reports that were too old, or left the log, before a target took them.",
+                    &["target"]
+                )
+            ),
             recordings: build!(
                 registry,
                 counter(
@@ -392,9 +442,16 @@ impl Metrics {
         for transport in ["sse", "websocket"] {
             self.event_clients.with_label_values(&[transport]).set(0);
         }
-        for actor in
-            ["device", "extension", "trunk", "call_leg", "group_queue", "command_supervisor", "webhook"]
-        {
+        for actor in [
+            "device",
+            "extension",
+            "trunk",
+            "call_leg",
+            "group_queue",
+            "command_supervisor",
+            "webhook",
+            "target",
+        ] {
             self.restarts.with_label_values(&[actor]);
         }
         for dialect in ["om", "yeastar", "zycoo"] {
@@ -412,6 +469,9 @@ impl Metrics {
         }
         for outcome in ["delivered", "retried", "failed", "disabled", "gap"] {
             self.webhook_deliveries.with_label_values(&[outcome]);
+        }
+        for outcome in ["delivered", "retried", "failed", "gap"] {
+            self.target_deliveries.with_label_values(&[outcome]);
         }
         for kind in crate::keeping::kinds() {
             self.retention_removed.with_label_values(&[kind]);
@@ -452,6 +512,28 @@ impl Metrics {
         // Absent before the first scrape.
         let _ = self.webhook_pending.remove_label_values(&[webhook]);
         let _ = self.webhook_lag.remove_label_values(&[webhook]);
+    }
+
+    /// What became of an attempt to pass a report on.
+    pub fn target_outcome(&self, outcome: &'static str) {
+        self.target_deliveries.with_label_values(&[outcome]).inc();
+    }
+
+    /// How many reports a target has open, how many seconds ago the oldest came in, and how many it lost; called at the
+    /// scrape.
+    pub fn target(&self, target: &str, pending: usize, lag: f64, lost: u64) {
+        self.target_lost.with_label_values(&[target]).set(i64::try_from(lost).unwrap_or(i64::MAX));
+        let pending = i64::try_from(pending).unwrap_or(i64::MAX);
+        self.target_pending.with_label_values(&[target]).set(pending);
+        self.target_lag.with_label_values(&[target]).set(lag);
+    }
+
+    /// A target was removed: its series end.
+    pub fn forget_target(&self, target: &str) {
+        // Absent before the first scrape.
+        let _ = self.target_pending.remove_label_values(&[target]);
+        let _ = self.target_lag.remove_label_values(&[target]);
+        let _ = self.target_lost.remove_label_values(&[target]);
     }
 
     /// A command settled.
@@ -613,7 +695,7 @@ impl Observer for Metrics {
 }
 
 /// Names that devices use, so that a label never holds what a stranger wrote.
-const REPORTS: &[&str] = &[
+pub(crate) const REPORTS: &[&str] = &[
     "BOOTUP",
     "CONFIG_CHANGE",
     "BUSY",
@@ -699,6 +781,8 @@ mod tests {
             "switchroom_event_clients",
             "switchroom_webhook_deliveries_total",
             "switchroom_webhook_delivery_seconds_count",
+            "switchroom_target_deliveries_total",
+            "switchroom_target_delivery_seconds_count",
             "switchroom_store_commit_seconds_sum",
             "switchroom_build_info",
         ] {

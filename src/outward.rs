@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, RequestBuilder, Response, Url, redirect};
+use tokio::net::TcpStream;
 
 use crate::config::{AddressRange, OutwardConfig};
 
@@ -258,6 +259,42 @@ impl Outward {
         Ok(url)
     }
 
+    /// May this address, which a URL's host had a while ago, still be reached?
+    ///
+    /// # Errors
+    /// Says what it is.
+    pub fn admit(&self, host: &str, address: IpAddr) -> Result<(), Refused> {
+        self.guard.admit(host, address)
+    }
+
+    /// A bare connection to a URL's host, for what no HTTP client sends. Whoever asks sets the time.
+    ///
+    /// # Errors
+    /// When the URL may not be used (any more), or nobody answers.
+    pub async fn connect(&self, url: &Url) -> Result<TcpStream, Failed> {
+        let no_url = || Failed("this URL has no host to connect to".to_owned());
+        let host = url.host_str().ok_or_else(no_url)?;
+        let port = url.port_or_known_default().ok_or_else(no_url)?;
+        let addresses = match literal(host) {
+            Some(address) => {
+                self.guard.admit(host, address)?;
+                vec![address]
+            }
+            None => self.guard.resolve(host).await?,
+        };
+        let mut failed = no_url();
+        for address in addresses {
+            match TcpStream::connect((address, port)).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true).map_err(|error| Failed(error.to_string()))?;
+                    return Ok(stream);
+                }
+                Err(error) => failed = Failed(error.to_string()),
+            }
+        }
+        Err(failed)
+    }
+
     /// A request to this URL, which ends at the latest after this time.
     ///
     /// # Errors
@@ -465,6 +502,11 @@ mod tests {
         let request = outward(&[]).post(&url, Duration::from_secs(5)).expect("a name may be meant");
         let error = Failed::from(request.send().await.expect_err("it is loopback"));
         assert!(error.0.contains("outward.allow"), "{error}");
+        let bare = outward(&[]).connect(&url.parse().expect("a URL")).await.expect_err("it is loopback");
+        assert!(bare.0.contains("outward.allow"), "{bare}");
         assert!(listener.accept().is_err(), "nobody came");
+        let allowed = outward(&["127.0.0.0/8"]);
+        allowed.connect(&url.parse().expect("a URL")).await.expect("it is allowed");
+        listener.accept().expect("somebody came");
     }
 }

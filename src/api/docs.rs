@@ -12,7 +12,8 @@ use super::error::{Problem, ProblemBody};
 use super::input::Params;
 use super::{
     State, adoption, audit, call_actions, calls, commands, configure, devices, entities, erasures, events,
-    observe, quarantine, recordings, records, statistics, stream, timeline, tokens, webhooks, websocket,
+    observe, quarantine, recordings, records, statistics, stream, targets, timeline, tokens, webhooks,
+    websocket,
 };
 
 /// The whole API.
@@ -35,7 +36,9 @@ use super::{
         configure::remove_voice_file, configure::parameters, configure::parameter, configure::put_parameter,
         stream::stream, websocket::open, tokens::list, tokens::create, tokens::remove,
         webhooks::list, webhooks::create, webhooks::one, webhooks::change, webhooks::remove, webhooks::ping,
-        webhooks::rotate, webhooks::deliveries, webhooks::redeliver, quarantine::list, audit::list, audit::verify, erasures::create, erasures::list, erasures::one,
+        webhooks::rotate, webhooks::deliveries, webhooks::redeliver,
+        targets::list, targets::create, targets::one, targets::change, targets::remove, targets::deliveries,
+        targets::redeliver, quarantine::list, audit::list, audit::verify, erasures::create, erasures::list, erasures::one,
         observe::metrics, observe::device_metrics, observe::healthz, observe::readyz,
     ),
     components(schemas(ProblemBody, events::EventEnvelope)),
@@ -51,6 +54,7 @@ use super::{
         (name = "recordings", description = "Recordings of calls"),
         (name = "events", description = "What changed: past, as a stream, over WebSocket"),
         (name = "webhooks", description = "Events delivered to URLs"),
+        (name = "targets", description = "The devices' own reports, passed on to application servers"),
         (name = "tokens", description = "Who may use the API"),
         (name = "audit", description = "Who did what and who heard what; erasing a number"),
         (name = "operation", description = "Health and metrics"),

@@ -86,7 +86,9 @@ pub(super) async fn create(
             return Err(Problem::new(Kind::Conflict, detail));
         }
     }
-    let receivers = state.services.webhooks.all().iter().map(|known| known.id.clone()).collect();
+    let webhooks = state.services.webhooks.all().into_iter().map(|known| known.id.clone());
+    let targets = state.services.targets.all().into_iter().map(|known| known.id.clone());
+    let receivers = webhooks.chain(targets).collect();
     let reason = reason.map(|reason| privacy::mask(&reason).into_owned());
     let erasure = state.services.erase(number, reason, receivers).await?;
     let location = format!("/api/v1/erasures/{}", erasure.id);

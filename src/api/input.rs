@@ -199,6 +199,26 @@ pub(super) fn time(name: &'static str, text: Option<&str>) -> Result<Option<Time
     Ok(parsed.map_err(wrong)?.map(|time| Timestamp(time.as_millisecond())))
 }
 
+/// A range of time in a body: from `since` until `until`, which is now if it is not given.
+///
+/// # Errors
+/// Says how a time is written.
+pub(super) fn range(since: &str, until: Option<&str>) -> Result<(Timestamp, Timestamp), Problem> {
+    let read = |name: &'static str, text: &str| match time(name, Some(text)) {
+        Ok(Some(time)) => Ok(time),
+        _ => {
+            let detail = format!("{name} is an RFC 3339 time, for example 2026-11-21T10:00:00Z");
+            Err(Problem::new(Kind::Invalid, detail).field(name))
+        }
+    };
+    let since = read("since", since)?;
+    let until = until.map(|text| read("until", text)).transpose()?.unwrap_or_else(crate::clock::now);
+    if until < since {
+        return Err(Problem::new(Kind::Invalid, "until lies before since").field("until"));
+    }
+    Ok((since, until))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

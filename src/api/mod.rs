@@ -35,6 +35,8 @@ mod records;
 mod statistics;
 mod stream;
 mod subscriber;
+mod target_input;
+mod targets;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeline;
@@ -236,6 +238,11 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/api/v1/webhooks/{webhook}/rotate-secret", "POST", post => webhooks::rotate);
     route!("/api/v1/webhooks/{webhook}/deliveries", "GET", get => webhooks::deliveries);
     route!("/api/v1/webhooks/{webhook}/deliveries/redeliver", "POST", post => webhooks::redeliver);
+    route!("/api/v1/targets", "GET, POST", get => targets::list, post => targets::create);
+    route!("/api/v1/targets/{target}", "GET, PATCH, DELETE",
+        get => targets::one, patch => targets::change, delete => targets::remove);
+    route!("/api/v1/targets/{target}/deliveries", "GET", get => targets::deliveries);
+    route!("/api/v1/targets/{target}/deliveries/redeliver", "POST", post => targets::redeliver);
     route!("/api/v1/audit", "GET", get => audit::list);
     route!("/api/v1/audit/verify", "GET", get => audit::verify);
     route!("/api/v1/erasures", "GET, POST", get => erasures::list, post => erasures::create);

@@ -70,6 +70,10 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
         let lag = standing.oldest.map_or(0.0, |oldest| now.since(oldest).seconds());
         metrics.webhook(&webhook.id, standing.pending, lag);
     }
+    for target in state.services.targets.all() {
+        let standing = target.standing();
+        metrics.target(&target.id, standing.pending, standing.lag(now), standing.counts.lost);
+    }
     let text = metrics.scrape(census)?;
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))
 }

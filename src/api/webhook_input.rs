@@ -9,8 +9,7 @@ use super::auth::Caller;
 use super::device_input::missing;
 use super::error::{Kind, Problem};
 use super::input::device_id;
-use crate::storage::webhooks::Webhook;
-use crate::webhooks::names_a_kind;
+use crate::webhooks::{Webhook, names_a_kind};
 
 /// The longest description, in bytes.
 const LONGEST_DESCRIPTION: usize = 1000;
@@ -144,7 +143,7 @@ impl WebhookChange {
     }
 }
 
-fn invalid(field: &'static str, detail: impl Into<String>) -> Problem {
+pub(super) fn invalid(field: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(Kind::Invalid, detail).field(field)
 }
 
@@ -159,12 +158,12 @@ fn checked_mask(caller: &Caller, mask: Option<bool>) -> Result<Option<bool>, Pro
     Ok(mask)
 }
 
-async fn checked_url(state: &State, url: &str) -> Result<String, Problem> {
+pub(super) async fn checked_url(state: &State, url: &str) -> Result<String, Problem> {
     let checked = state.services.outward.check(url).await;
     checked.map(String::from).map_err(|refused| invalid("url", refused.to_string()))
 }
 
-fn bounded<T>(field: &'static str, list: &[T]) -> Result<(), Problem> {
+pub(super) fn bounded<T>(field: &'static str, list: &[T]) -> Result<(), Problem> {
     match list.len() {
         0..=LONGEST_LIST => Ok(()),
         _ => Err(invalid(field, format!("{field} has at most {LONGEST_LIST} entries"))),
@@ -193,7 +192,11 @@ fn checked_kinds(kinds: Vec<String>) -> Result<Vec<String>, Problem> {
 }
 
 /// Devices that are there and that the caller may see; who is limited to some gets no others.
-fn checked_devices(state: &State, caller: &Caller, devices: Vec<String>) -> Result<Vec<String>, Problem> {
+pub(super) fn checked_devices(
+    state: &State,
+    caller: &Caller,
+    devices: Vec<String>,
+) -> Result<Vec<String>, Problem> {
     bounded("devices", &devices)?;
     for device in &devices {
         let id = device_id(device)?;
@@ -226,7 +229,7 @@ fn sorted(list: impl Iterator<Item = String>) -> Vec<String> {
     list
 }
 
-fn checked_description(description: String) -> Result<String, Problem> {
+pub(super) fn checked_description(description: String) -> Result<String, Problem> {
     if description.len() > LONGEST_DESCRIPTION {
         return Err(invalid("description", format!("a description has at most {LONGEST_DESCRIPTION} bytes")));
     }

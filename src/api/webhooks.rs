@@ -15,9 +15,10 @@ use super::entities::Paging;
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::{self, Body, Page, Params, limit, page, time};
 use super::webhook_input::{NewWebhook, WebhookChange, WebhookState};
+use crate::delivery::{Item, MOST};
 use crate::storage::StorageError;
-use crate::storage::webhooks::{self as store, Attempt, Delivery, State as DeliveryState};
-use crate::webhooks::{Known, MOST};
+use crate::storage::deliveries::{self as store, Attempt, Delivery, State as DeliveryState};
+use crate::webhooks::{Known, TABLES};
 
 /// A webhook. Its secret is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -64,7 +65,7 @@ pub(super) struct WebhookView {
 
 impl WebhookView {
     fn new(known: &Known, secret: Option<String>) -> Self {
-        let (webhook, standing) = (known.webhook(), known.standing());
+        let (webhook, standing) = (known.settings(), known.standing());
         let state = if standing.disabled.is_some() { WebhookState::Disabled } else { WebhookState::Enabled };
         let (reason, disabled_at) = standing.disabled.map(|disabled| (disabled.reason, disabled.at)).unzip();
         Self {
@@ -93,7 +94,7 @@ fn allow(caller: &Caller) -> Result<(), Problem> {
 
 /// May the caller see it? It must not get more than they may.
 fn sees(caller: &Caller, known: &Known) -> bool {
-    let webhook = known.webhook();
+    let webhook = known.settings();
     let within = |own: Option<&std::collections::HashSet<String>>, list: &[String]| {
         own.is_none_or(|own| !list.is_empty() && list.iter().all(|item| own.contains(item)))
     };
@@ -146,7 +147,7 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, Problem> {
     allow(&caller)?;
     let webhook = new.read(&state, &caller).await?;
-    let Some((known, secret)) = state.services.webhooks.add(webhook).await? else {
+    let Some((known, secret)) = state.services.webhooks.make(webhook).await? else {
         return Err(Problem::new(
             Kind::Conflict,
             format!("there are {MOST} webhooks, as many as there may be"),
@@ -285,7 +286,7 @@ impl From<Delivery> for DeliveryView {
     fn from(delivery: Delivery) -> Self {
         let body = delivery.body;
         Self {
-            event: delivery.event,
+            event: delivery.item.map(EventId),
             kind: Some(body.kind).filter(|kind| !kind.is_empty()),
             call: body.call,
             time: delivery.at,
@@ -348,7 +349,7 @@ pub(super) async fn deliveries(
     }
     let key = known.key;
     let found =
-        state.services.reader.query(move |connection| store::deliveries(connection, key, &wish)).await?;
+        state.services.reader.query(move |connection| TABLES.deliveries(connection, key, &wish)).await?;
     let more = found.len() > limit;
     let items: Vec<DeliveryView> = found.into_iter().take(limit).map(DeliveryView::from).collect();
     let next_cursor = items.last().filter(|_| more).map(|last| input::cursor(LIST, &last.cursor));
@@ -419,10 +420,10 @@ async fn redeliver_one(state: &State, known: &Known, event: &str) -> Result<Rede
     let id: EventId = event.parse().map_err(|_| absent())?;
     let found = state.services.webhooks.find(known, id).await?;
     // It may have been wanted once, or asked for by somebody who may not have it.
-    let published = found.filter(|published| known.wants(&published.sealed.event)).ok_or_else(absent)?;
+    let published = found.filter(|published| known.wants(published)).ok_or_else(absent)?;
     known.flush().await.map_err(|error| not_now(&error))?;
     let known_of = state.services.webhooks.delivery(known, published.cursor).await?;
-    let delivery = known_of.unwrap_or_else(|| Delivery::of(published.cursor, &published.sealed.event));
+    let delivery = known_of.unwrap_or_else(|| published.delivery());
     known.again(delivery).await.map_err(|error| not_now(&error))?;
     Ok(RedeliveryView { event: Some(id), since: None, until: None })
 }
@@ -433,18 +434,7 @@ async fn redeliver_range(
     since: &str,
     until: Option<&str>,
 ) -> Result<RedeliveryView, Problem> {
-    let read = |name: &'static str, text: &str| match time(name, Some(text)) {
-        Ok(Some(time)) => Ok(time),
-        _ => {
-            let detail = format!("{name} is an RFC 3339 time, for example 2026-11-21T10:00:00Z");
-            Err(Problem::new(Kind::Invalid, detail).field(name))
-        }
-    };
-    let since = read("since", since)?;
-    let until = until.map(|text| read("until", text)).transpose()?.unwrap_or_else(crate::clock::now);
-    if until < since {
-        return Err(Problem::new(Kind::Invalid, "until lies before since").field("until"));
-    }
+    let (since, until) = input::range(since, until)?;
     let range = state.services.webhooks.range(since, until).await?;
     if !known.replay(range).await.map_err(|error| not_now(&error))? {
         let detail =

@@ -1,5 +1,5 @@
 //! Reload: what of a changed configuration file can be applied while the server runs. These are the
-//! `[[device]]` tables, `[outward]` and `[webhooks]`; of everything else the log says that it needs a restart.
+//! `[[device]]` tables, `[outward]`, `[webhooks]` and `[targets]`; of everything else the log says that it needs a restart.
 
 use anyhow::Context;
 use serde::Serialize;
@@ -16,10 +16,12 @@ pub(super) async fn apply(services: &Services, old: &Config, new: Config) -> Con
     let changes = Changes::between(&old.device, &new.device);
     services.outward.allow(&new.outward);
     services.webhooks.configure(&new.webhooks);
+    services.targets.configure(&new.targets);
     let mut in_force = Config {
         device: new.device.clone(),
         outward: new.outward.clone(),
         webhooks: new.webhooks.clone(),
+        targets: new.targets.clone(),
         ..old.clone()
     };
     // What goes makes room first: a device may have got another id and kept its report path.

@@ -206,6 +206,14 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     config.om_endpoint.check().map_err(ConfigError::Value)?;
     config.webhooks.check().map_err(ConfigError::Value)?;
+    config.targets.check().map_err(ConfigError::Value)?;
+    let kept = u64::from(config.retention.reports_days) * 24 * 3600;
+    if kept > 0 && config.targets.max_age.0.as_secs() > kept {
+        return wrong(
+            "targets.max_age is longer than retention.reports_days: reports would leave the log before a target that \
+             lags has had them; make the one shorter or the other longer",
+        );
+    }
     let limits = &config.reports.limits;
     if limits.head_bytes < 256
         || limits.body_bytes < 256

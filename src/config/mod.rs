@@ -15,7 +15,7 @@ pub use keeping::{PrivacyConfig, RetentionConfig};
 pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked, secret};
 pub use om_endpoint::{AddressRange, OmClient, OmEndpointConfig};
 pub(crate) use outward::LONGEST_DELAY;
-pub use outward::{OutwardConfig, WebhooksConfig};
+pub use outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
 pub use s3::S3Config;
 pub use sections::{
     ApiConfig, CommandsConfig, Config, DeviceConfig, MetricsConfig, ModelConfig, ReportsConfig, StoreConfig,

@@ -8,7 +8,7 @@ use switchroom_domain::time::Millis;
 
 use super::keeping::{PrivacyConfig, RetentionConfig};
 use super::om_endpoint::OmEndpointConfig;
-use super::outward::{OutwardConfig, WebhooksConfig};
+use super::outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
 use super::s3::S3Config;
 use crate::devices::{DeviceSecrets, DeviceSettings};
 use crate::ingress::Limits;
@@ -33,6 +33,8 @@ pub struct Config {
     pub outward: OutwardConfig,
     /// Deliveries to webhooks.
     pub webhooks: WebhooksConfig,
+    /// Reports passed on to targets.
+    pub targets: TargetsConfig,
     /// Recordings of calls.
     pub recordings: RecordingsConfig,
     /// How long what is remembered is kept.

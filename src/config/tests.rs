@@ -80,6 +80,9 @@ fn lists_come_from_variables_too() {
         ("SWITCHROOM_WEBHOOKS__RETRY_SCHEDULE", r#"["25h"]"#),
         ("SWITCHROOM_WEBHOOKS__RETRY_SCHEDULE", r#"["soon"]"#),
         ("SWITCHROOM_WEBHOOKS__TIMEOUT_SECONDS", "0"),
+        ("SWITCHROOM_TARGETS__RETRY_SCHEDULE", "[]"),
+        ("SWITCHROOM_TARGETS__MAX_AGE", "0s"),
+        ("SWITCHROOM_TARGETS__CONCURRENCY", "0"),
         ("SWITCHROOM_OUTWARD__ALLOW", r#"["everywhere"]"#),
     ] {
         let wrong: &[(&str, &str)] = &[(name, value)];
@@ -122,4 +125,17 @@ fn the_passwords_of_om_applications_come_from_files_and_are_not_printed() {
     assert_eq!(config.om_endpoint.clients["10.0.0.5"].devices[0].as_str(), "hotel-1");
     let open: &[(&str, &str)] = &[("SWITCHROOM_OM_ENDPOINT__CLIENTS", "{ crm = \"hotel-1\" }")];
     assert!(load(None, &open).expect_err("anybody").to_string().contains("password"));
+}
+
+#[test]
+fn reports_are_kept_for_as_long_as_a_target_may_lag() {
+    let with = |days: &str, age: &str| {
+        let variables: &[(&str, &str)] =
+            &[("SWITCHROOM_RETENTION__REPORTS_DAYS", days), ("SWITCHROOM_TARGETS__MAX_AGE", age)];
+        load(None, &variables).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(with("1", "24h"), Ok(()));
+    assert_eq!(with("0", "8000h"), Ok(()), "0 is for ever");
+    let refused = with("1", "25h").expect_err("a target would lose reports");
+    assert!(refused.contains("targets.max_age") && refused.contains("retention.reports_days"), "{refused}");
 }

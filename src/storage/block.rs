@@ -15,7 +15,7 @@ use std::collections::hash_map::Entry as Slot;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use switchroom_actors::ports::{Entry, RawReport, SealedEvent};
+use switchroom_actors::ports::{Entry, INTERNAL, RawReport, SealedEvent};
 use switchroom_domain::event::{Event, EventKind};
 use switchroom_domain::id::{DeviceId, EventId, IdSeed};
 use switchroom_domain::time::Timestamp;
@@ -332,28 +332,54 @@ pub fn oldest(connection: &Connection) -> Result<u64, StorageError> {
     Ok(first.map_or(0, |before| u64::try_from(before).unwrap_or(0)))
 }
 
+/// The id before the oldest report that is kept.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn oldest_report(connection: &Connection) -> Result<u64, StorageError> {
+    let first: Option<i64> = connection
+        .prepare_cached("SELECT last_report - reports FROM log ORDER BY last_report LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(first.map_or(0, |before| u64::try_from(before).unwrap_or(0)))
+}
+
 /// A cursor before every event of this time: the last one of the blocks that end earlier.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn cursor_before(connection: &Connection, at: Timestamp) -> Result<u64, StorageError> {
+    Ok(before(connection, at)?.1)
+}
+
+/// The id of a report before every report of this time.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn report_before(connection: &Connection, at: Timestamp) -> Result<u64, StorageError> {
+    Ok(before(connection, at)?.0)
+}
+
+/// The last report and the last event of the blocks that end before this time.
+fn before(connection: &Connection, at: Timestamp) -> Result<(u64, u64), StorageError> {
     let ends: Option<(i64, i64)> =
         connection.query_row("SELECT min(last_report), max(last_report) FROM log", [], |row| {
             Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
         })?;
-    let Some((mut low, mut high)) = ends else { return Ok(0) };
+    let Some((mut low, mut high)) = ends else { return Ok((0, 0)) };
     let mut statement = connection.prepare_cached(
-        "SELECT last_report, at, last_event - events FROM log WHERE last_report >= ? ORDER BY last_report LIMIT 1",
+        "SELECT last_report, at, last_report - reports, last_event - events FROM log WHERE last_report >= ? \
+         ORDER BY last_report LIMIT 1",
     )?;
     // Blocks follow each other in time: the first one that does not end earlier is looked for by halves.
-    let mut before = oldest(connection)?;
+    let mut before = (oldest_report(connection)?, oldest(connection)?);
     while low <= high {
         let middle = low + (high - low) / 2;
-        let (block, ends, first): (i64, i64, i64) =
-            statement.query_row(params![middle], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let (block, ends, report, event): (i64, i64, i64, i64) = statement
+            .query_row(params![middle], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         if ends < at.0 {
             low = block + 1;
-            before = u64::try_from(first).unwrap_or(0);
+            before = (u64::try_from(report).unwrap_or(0), u64::try_from(event).unwrap_or(0));
         } else {
             high = middle - 1;
         }
@@ -424,6 +450,58 @@ pub fn events(
 
 fn blob(row: db::Row<'_>, column: usize) -> Result<&[u8], Error> {
     row.get_ref(column)?.as_blob().ok_or(Error::Type { column, wanted: "bytes" })
+}
+
+/// A report of a device in the log.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Its place in the log.
+    pub cursor: u64,
+    /// Whose it is.
+    pub device: DeviceId,
+    /// It, as it came in, secrets struck out.
+    pub report: RawReport,
+}
+
+/// Reports of devices after a place in the log, without what we noted there ourselves; up to `limit`, and no more than a
+/// bounded number of blocks is looked at. Gives how far that came, and none at the end of the log.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn reports(
+    connection: &Connection,
+    after: u64,
+    limit: usize,
+) -> Result<(Vec<Received>, Option<u64>), StorageError> {
+    let mut names = HashMap::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT last_report, last_report - reports + 1 FROM log WHERE last_report > ? ORDER BY last_report",
+    )?;
+    let mut rows = statement.query(params![i64::try_from(after).unwrap_or(i64::MAX)])?;
+    let (mut found, mut looked) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let (block, first): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let body = body(connection, block)?;
+        for (cursor, logged) in (first.cast_unsigned()..).zip(&read(&body)?.reports) {
+            if cursor <= after || logged.report.as_ref().is_none_or(|report| report.dialect == INTERNAL) {
+                continue;
+            }
+            if found.len() == limit {
+                return Ok((found, Some(cursor - 1)));
+            }
+            let Some(Entry::Report(report)) = logged.entry() else { continue };
+            let device = match names.entry(logged.device) {
+                Slot::Occupied(known) => known.into_mut(),
+                Slot::Vacant(new) => new.insert(device_of(connection, logged.device)?),
+            };
+            found.push(Received { cursor, device: device.clone(), report });
+        }
+        looked += 1;
+        if looked >= BLOCKS_AT_A_TIME {
+            return Ok((found, Some(block.cast_unsigned())));
+        }
+    }
+    Ok((found, None))
 }
 
 /// Is this device in the block of this row? Looks at nothing but the list of devices: the body lies on other pages.
@@ -693,6 +771,19 @@ mod tests {
                     prop_assert_eq!(got, expected);
                 }
             }
+            for after in 0..=reports.len() as u64 {
+                let (mut from, mut got) = (after, Vec::new());
+                loop {
+                    let (page, next) = super::reports(connection, from, 2).expect("it is read");
+                    got.extend(page.into_iter().map(|r| (r.cursor, r.device.to_string(), r.report.body)));
+                    let Some(next) = next else { break };
+                    prop_assert!(next > from);
+                    from = next;
+                }
+                let expected: Vec<_> = (1_u64..).zip(&reports).filter(|(cursor, _)| *cursor > after)
+                    .map(|(cursor, (of, body))| (cursor, format!("d{of}"), Bytes::from(body.clone()))).collect();
+                prop_assert_eq!(got, expected);
+            }
         }
 
         /// Damage is an error, never a panic.
@@ -766,8 +857,12 @@ mod tests {
         assert_eq!((before(0), before(10), before(11)), (0, 0, 0), "the block before is looked into, too");
         assert_eq!((before(21), before(45), before(50)), (2, 4, 4));
         assert_eq!(before(1000), 26);
+        let report = |at| report_before(&connection, Timestamp(at)).expect("it is read");
+        assert_eq!((report(0), report(10), report(21), report(50)), (0, 0, 1, 3));
         connection.execute("DELETE FROM log WHERE last_report < 5", []).expect("it is cut");
         assert_eq!(cursor_before(&connection, Timestamp(0)).expect("it is read"), 6);
+        assert_eq!(report_before(&connection, Timestamp(0)).expect("it is read"), 4);
+        assert_eq!(oldest_report(&connection).expect("it is read"), 4);
     }
 
     #[test]

@@ -41,6 +41,8 @@ impl Published {
 pub struct Hub {
     tail: RwLock<VecDeque<Published>>,
     latest: watch::Sender<u64>,
+    /// The last report that is committed; it may have caused no event.
+    logged: watch::Sender<u64>,
 }
 
 /// What a subscriber finds from its cursor on.
@@ -56,7 +58,11 @@ impl Hub {
     /// A hub that goes on after this cursor.
     #[must_use]
     pub fn new(latest: u64) -> Arc<Self> {
-        Arc::new(Self { tail: RwLock::new(VecDeque::new()), latest: watch::Sender::new(latest) })
+        Arc::new(Self {
+            tail: RwLock::new(VecDeque::new()),
+            latest: watch::Sender::new(latest),
+            logged: watch::Sender::new(0),
+        })
     }
 
     /// Publishes events that were just committed; their cursors go on from the last ones without a hole.
@@ -91,6 +97,17 @@ impl Hub {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.latest.subscribe()
+    }
+
+    /// Reports up to this one are committed.
+    pub fn log(&self, report: u64) {
+        self.logged.send_if_modified(|last| std::mem::replace(last, report) != report);
+    }
+
+    /// Tells when there are more reports in the log.
+    #[must_use]
+    pub fn watch_reports(&self) -> watch::Receiver<u64> {
+        self.logged.subscribe()
     }
 
     /// Which device a call is on, if an event of it is still in memory: looked for from the last one backwards.

@@ -12,6 +12,7 @@ pub mod block;
 pub mod commands;
 mod copier;
 pub mod db;
+pub mod deliveries;
 pub mod desired;
 pub mod devices;
 mod dialect;
@@ -29,7 +30,6 @@ pub mod sqlite;
 pub mod statistics;
 pub mod tables;
 pub mod tokens;
-pub mod webhooks;
 pub mod writer;
 
 pub use hub::{Hub, Published};

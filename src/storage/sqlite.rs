@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("recordings.sql"),
     include_str!("keeping.sql"),
     include_str!("statistics.sql"),
+    include_str!("targets.sql"),
 ];
 
 /// The version whose records are indexed by the program.

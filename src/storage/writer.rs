@@ -194,6 +194,7 @@ impl DatabaseStore {
         tables::catch_up(&mut connection)?;
         let place = Place::find(&connection)?;
         let hub = Hub::new(u64::try_from(place.event).unwrap_or_default());
+        hub.log(u64::try_from(place.report).unwrap_or_default());
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             filled: Condvar::new(),
@@ -633,6 +634,7 @@ impl Writer {
         }
         self.shared.unsettled.store(self.rows.len(), Relaxed);
         self.hub.publish(after.events);
+        self.hub.log(u64::try_from(self.place.report).unwrap_or_default());
         let now = Instant::now();
         for (dialect, received) in after.received {
             self.metrics.published(dialect, now.duration_since(received));

@@ -5,31 +5,29 @@ use std::sync::Arc;
 use switchroom_domain::id::EventId;
 use switchroom_domain::time::{Millis, Timestamp};
 
-use super::Shared;
+use super::{Events, TABLES};
+use crate::delivery::Page;
 use crate::storage::hub::Tail;
-use crate::storage::{EventQuery, Published, StorageError, block, webhooks as store};
+use crate::storage::{EventQuery, Published, StorageError, block};
+
+type Shared = crate::delivery::Shared<Events>;
 
 /// Events of a time lie no further apart in the log.
 const SLACK: Millis = Millis::from_secs(60);
 
-/// Events that were read from the store.
-pub(super) struct Page {
-    /// Those up to here are no longer there.
-    pub(super) oldest: u64,
-    pub(super) events: Vec<Published>,
-    /// How far was looked.
-    pub(super) reached: u64,
-}
-
 /// Up to `limit` events after this cursor, from the store.
-pub(super) async fn page(shared: Arc<Shared>, after: u64, limit: usize) -> Result<Page, StorageError> {
+pub(super) async fn page(
+    shared: Arc<Shared>,
+    after: u64,
+    limit: usize,
+) -> Result<Page<Published>, StorageError> {
     // Everything up to here is committed, so that a query that begins now sees it.
     let latest = shared.store.hub().latest();
     let oldest = shared.reader.query(block::oldest).await?;
     let after = after.max(oldest);
     let (events, reached) = shared.reader.events(EventQuery { after, limit, device: None }).await?;
     let last = events.last().map_or(after, |last| last.cursor);
-    Ok(Page { oldest, events, reached: reached.unwrap_or(latest).max(last) })
+    Ok(Page { oldest, items: events, reached: reached.unwrap_or(latest).max(last) })
 }
 
 /// The event at this cursor, if it is still there.
@@ -48,7 +46,7 @@ pub(super) async fn find(
     webhook: i64,
     id: EventId,
 ) -> Result<Option<Published>, StorageError> {
-    let logged = shared.reader.query(move |connection| store::of_event(connection, webhook, id)).await?;
+    let logged = shared.reader.query(move |connection| TABLES.of_item(connection, webhook, id.0)).await?;
     if let Some(delivery) = logged {
         return event(shared, delivery.cursor).await;
     }

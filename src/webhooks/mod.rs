@@ -1,95 +1,203 @@
 //! Webhooks: events delivered to URLs, signed, in the order of each call, again and again until they are taken.
 //!
-//! Each webhook is a cursor over the one log of events, with a task of its own ([`endpoint`]), all of them on one thread
-//! that nothing else waits for. What is open, and in which order it goes out, is kept by [`book`]; when it is tried
-//! again, and what an answer means, is said by [`schedule`]; [`sign`] signs, [`send`] sends; [`journal`] writes down how
-//! far it has come, [`log`] reads the events. [`known`] is what the rest of the service sees.
+//! How deliveries go on is in [`crate::delivery`]; what is delivered and how is here: [`log`] reads the events, [`sign`]
+//! signs, [`send`] sends.
 
-pub mod book;
-#[cfg(test)]
-mod book_tests;
-mod endpoint;
-mod journal;
-mod known;
 mod log;
-pub mod schedule;
 mod selection;
 mod send;
 pub mod sign;
 
-use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_rt::Arbiter;
-use anyhow::Context;
 use futures_util::FutureExt;
-use switchroom_actors::ports::Observer;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use switchroom_domain::id::EventId;
 use switchroom_domain::time::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::config::WebhooksConfig;
+use crate::delivery::schedule::Outcome;
+use crate::delivery::{Deliveries, Feed, Item, Limits, Page, Shared, Wish};
 use crate::metrics::Metrics;
 use crate::outward::Outward;
+use crate::storage::deliveries::{Attempt, Delivery, DeliveryBody, State, Tables};
+use crate::storage::hub::Tail;
 use crate::storage::secrets::SecretKey;
-use crate::storage::webhooks::{self as store, Attempt, Delivery, Progress, Replay, Webhook};
 use crate::storage::{DatabaseStore, Published, Reader, StorageError};
-use endpoint::{Ask, Endpoint, Loaded};
-use known::lock;
-pub use known::{Known, Standing};
-use schedule::Outcome;
 pub use selection::{Selection, names_a_kind};
 use sign::Secrets;
 
 /// The kind of the event that a test delivers. Nobody subscribes to it.
 pub const PING: &str = "webhook.ping";
-/// How many webhooks there may be.
-pub const MOST: usize = 1000;
-/// How long an endpoint that died stays down.
-const DOWN: Duration = Duration::from_secs(1);
-/// How long endpoints may take to stop.
-const STOP: Duration = Duration::from_secs(10);
+/// Where webhooks are stored.
+pub const TABLES: Tables = Tables { name: "webhook", item: "event" };
 
-/// What every endpoint shares.
-struct Shared {
-    store: Arc<DatabaseStore>,
-    reader: Reader,
-    outward: Arc<Outward>,
-    metrics: Arc<Metrics>,
-    config: RwLock<Arc<WebhooksConfig>>,
-    count: AtomicUsize,
+/// A webhook that is known.
+pub type Known = crate::delivery::Known<Events>;
+
+/// What a webhook wants, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Its id.
+    pub id: String,
+    /// Where events are delivered.
+    pub url: String,
+    /// Kinds of events; `call.*` is all of a family.
+    pub kinds: Vec<String>,
+    /// Only of these devices; none: all.
+    pub devices: Vec<String>,
+    /// Only of these extensions; none: all.
+    pub extensions: Vec<String>,
+    /// For people.
+    pub description: String,
+    /// Telephone numbers are masked in what is delivered.
+    #[serde(default)]
+    pub mask_numbers: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
-impl Shared {
-    fn config(&self) -> Arc<WebhooksConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+/// Events, as they are delivered to webhooks.
+#[derive(Debug)]
+pub struct Events;
+
+impl Item for Published {
+    fn cursor(&self) -> u64 {
+        self.cursor
     }
 
-    /// How long to wait before looking again for what is new.
-    fn spacing(&self) -> Duration {
-        let count = u64::try_from(self.count.load(Relaxed)).unwrap_or(u64::MAX);
-        Duration::from_millis((count / 20).clamp(1, 50))
+    fn at(&self) -> Timestamp {
+        self.sealed.event.at
+    }
+
+    fn delivery(&self) -> Delivery {
+        let event = &self.sealed.event;
+        let call = event.data.call;
+        let lane = match call {
+            Some(call) => call.to_string(),
+            None => format!("{}/{}", event.device, event.subject),
+        };
+        let body =
+            DeliveryBody { kind: event.kind.as_str().into(), call, lane: lane.into(), ..Default::default() };
+        Delivery { cursor: self.cursor, state: State::Pending, item: Some(event.id.0), at: event.at, body }
+    }
+}
+
+impl Feed for Events {
+    type Settings = Webhook;
+    type Secrets = Secrets;
+    type Selection = Selection;
+    type Item = Published;
+    /// The client keeps connections.
+    type Line = ();
+
+    const NAME: &'static str = "webhook";
+    const ITEMS: &'static str = "events";
+    const TABLES: Tables = TABLES;
+    const DISABLES: bool = true;
+
+    fn id(webhook: &Webhook) -> &str {
+        &webhook.id
+    }
+
+    fn url(webhook: &Webhook) -> &str {
+        &webhook.url
+    }
+
+    fn selection(webhook: &Webhook) -> Selection {
+        Selection::of(webhook)
+    }
+
+    fn wants(selection: &Selection, item: &Published) -> bool {
+        selection.wants(&item.sealed.event)
+    }
+
+    fn watch(store: &DatabaseStore) -> watch::Receiver<u64> {
+        store.hub().watch()
+    }
+
+    fn tail(store: &DatabaseStore, after: u64, limit: usize) -> Option<Vec<Published>> {
+        match store.hub().after(after, limit) {
+            Tail::Events(events) => Some(events),
+            Tail::TooOld => None,
+        }
+    }
+
+    fn page(
+        shared: Arc<Shared<Self>>,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'static, Result<Page<Published>, StorageError>> {
+        log::page(shared, after, limit).boxed()
+    }
+
+    fn item(
+        shared: Arc<Shared<Self>>,
+        cursor: u64,
+    ) -> BoxFuture<'static, Result<Option<Published>, StorageError>> {
+        async move { log::event(&shared, cursor).await }.boxed()
+    }
+
+    fn before(shared: Arc<Shared<Self>>, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>> {
+        async move { log::before(&shared, at).await }.boxed()
+    }
+
+    async fn send(
+        shared: Arc<Shared<Self>>,
+        wish: Arc<Wish<Self>>,
+        _line: Arc<()>,
+        item: Published,
+        timeout: Duration,
+    ) -> (Attempt, Outcome) {
+        let mut body = String::with_capacity(item.json_len());
+        item.write_json(&mut body);
+        if wish.settings.mask_numbers {
+            body = crate::privacy::masked_json(&body);
+        }
+        let id = item.sealed.event.id.to_string();
+        send::send(&shared.outward, &wish.settings.url, &wish.secrets, &id, body, timeout).await
+    }
+
+    fn count(metrics: &Metrics, outcome: &'static str) {
+        metrics.webhook_outcome(outcome);
+    }
+
+    fn took(metrics: &Metrics, seconds: f64) {
+        metrics.webhook_delivery_seconds.observe(seconds);
+    }
+
+    fn forget(metrics: &Metrics, id: &str) {
+        metrics.forget_webhook(id);
+    }
+}
+
+impl From<&WebhooksConfig> for Limits {
+    fn from(config: &WebhooksConfig) -> Self {
+        Self {
+            schedule: config.retry_schedule.clone(),
+            timeout: Duration::from_secs(config.timeout_seconds.into()),
+            concurrency: config.concurrency,
+            pending: config.pending,
+            log_entries: config.log_entries,
+            log_days: config.log_days,
+            max_age: None,
+        }
     }
 }
 
 /// All webhooks; see the module.
-pub struct Webhooks {
-    shared: Arc<Shared>,
-    secret_key: Arc<SecretKey>,
-    known: RwLock<BTreeMap<String, Arc<Known>>>,
-    /// Held while webhooks are changed.
-    changing: tokio::sync::Mutex<()>,
-    stopping: watch::Sender<bool>,
-    arbiter: Mutex<Option<Arbiter>>,
-    handle: actix_rt::ArbiterHandle,
-}
+pub struct Webhooks(Deliveries<Events>);
 
-/// With this a webhook's secrets are tied to it.
-fn tie(id: &str) -> String {
-    format!("webhook:{id}")
+impl Deref for Webhooks {
+    type Target = Deliveries<Events>;
+
+    fn deref(&self) -> &Deliveries<Events> {
+        &self.0
+    }
 }
 
 impl Webhooks {
@@ -103,95 +211,7 @@ impl Webhooks {
         metrics: Arc<Metrics>,
         config: &WebhooksConfig,
     ) -> Self {
-        let config = RwLock::new(Arc::new(config.clone()));
-        let arbiter = Arbiter::new();
-        Self {
-            shared: Arc::new(Shared { store, reader, outward, metrics, config, count: AtomicUsize::new(0) }),
-            secret_key,
-            known: RwLock::default(),
-            changing: tokio::sync::Mutex::default(),
-            stopping: watch::Sender::new(false),
-            handle: arbiter.handle(),
-            arbiter: Mutex::new(Some(arbiter)),
-        }
-    }
-
-    /// Has those of the store go to work.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub async fn start(&self) -> anyhow::Result<()> {
-        for stored in self.shared.reader.query(store::all).await? {
-            let id = &stored.webhook.id;
-            let plain = self.secret_key.open_sealed(&tie(id), &stored.sealed)?;
-            let secrets = serde_json::from_slice(&plain).context("a webhook's secrets cannot be read")?;
-            self.attend_to(stored.key, stored.webhook, secrets, &stored.progress);
-        }
-        Ok(())
-    }
-
-    /// Applies a changed configuration.
-    pub fn configure(&self, config: &WebhooksConfig) {
-        *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
-        for known in self.all() {
-            known.look();
-        }
-    }
-
-    /// Ends attempts that are under way, writes everything down, and stops.
-    pub async fn stop(&self) {
-        self.stopping.send_replace(true);
-        let deadline = tokio::time::Instant::now() + STOP;
-        for known in self.all() {
-            let ended = lock(&known.ended).take();
-            if let Some(ended) = ended
-                && tokio::time::timeout_at(deadline, ended).await.is_err()
-            {
-                tracing::warn!(webhook.id = %known.id, "a webhook did not stop in time");
-            }
-        }
-        self.handle.stop();
-        let arbiter = lock(&self.arbiter).take();
-        if let Some(arbiter) = arbiter {
-            // A thread that panicked has said so already.
-            let _ = actix_web::web::block(move || arbiter.join()).await;
-        }
-    }
-
-    /// All of them, by id.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<Known>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// The one of this id.
-    #[must_use]
-    pub fn get(&self, id: &str) -> Option<Arc<Known>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    /// The way out.
-    #[must_use]
-    pub fn outward(&self) -> &Outward {
-        &self.shared.outward
-    }
-
-    fn attend_to(&self, key: i64, webhook: Webhook, secrets: Secrets, progress: &Progress) -> Arc<Known> {
-        let (ended, end) = oneshot::channel();
-        let known = Arc::new(Known::new(key, webhook, secrets, progress.disabled.clone(), end));
-        let asks = known.listen();
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        all.insert(known.id.clone(), Arc::clone(&known));
-        self.shared.count.store(all.len(), Relaxed);
-        drop(all);
-        let work =
-            keep_working(Arc::clone(&self.shared), Arc::clone(&known), asks, self.stopping.subscribe());
-        self.handle.spawn(async move {
-            work.await;
-            // Nobody waits for it unless the service stops.
-            let _ = ended.send(());
-        });
-        known
+        Self(Deliveries::new(store, reader, outward, secret_key, metrics, config.into()))
     }
 
     /// Adds a webhook, which gets what happens from now on; gives it with its secret, which is not shown again. None if
@@ -199,47 +219,10 @@ impl Webhooks {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn add(&self, webhook: Webhook) -> Result<Option<(Arc<Known>, String)>, StorageError> {
-        let _changing = self.changing.lock().await;
-        if self.shared.count.load(Relaxed) >= MOST {
-            return Ok(None);
-        }
+    pub async fn make(&self, webhook: Webhook) -> Result<Option<(Arc<Known>, String)>, StorageError> {
         let secrets = Secrets::random();
-        let sealed = self.seal(&webhook.id, &secrets)?;
-        let progress = Progress { cursor: self.shared.store.hub().latest(), ..Progress::default() };
-        let (row, at) = (webhook.clone(), progress.clone());
-        let key = self.shared.store.run(move |connection| store::add(connection, &row, &sealed, &at)).await?;
         let shown = secrets.shown();
-        Ok(Some((self.attend_to(key, webhook, secrets, &progress), shown)))
-    }
-
-    fn seal(&self, id: &str, secrets: &Secrets) -> Result<Vec<u8>, StorageError> {
-        let plain = serde_json::to_vec(secrets).map_err(|error| StorageError::Corrupt(error.to_string()))?;
-        self.secret_key.seal(&tie(id), &plain)
-    }
-
-    /// Changes what a webhook wants, from the next event on that it reads.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub async fn change(
-        &self,
-        known: &Known,
-        change: impl FnOnce(&mut Webhook) + Send,
-    ) -> Result<(), StorageError> {
-        let _changing = self.changing.lock().await;
-        let wish = known.wish();
-        let mut webhook = wish.webhook.clone();
-        change(&mut webhook);
-        let (key, row) = (known.key, webhook.clone());
-        self.shared.store.run(move |connection| store::change(connection, key, &row)).await?;
-        let moved = webhook.url != wish.webhook.url;
-        known.put(webhook, wish.secrets.clone());
-        if moved {
-            // One that is not at work begins anew by itself.
-            let _ = known.ask(Ask::Anew).await;
-        }
-        Ok(())
+        Ok(self.add(webhook, secrets).await?.map(|known| (known, shown)))
     }
 
     /// Makes a new secret; the one of before signs too for a day. It is not shown again.
@@ -247,34 +230,8 @@ impl Webhooks {
     /// # Errors
     /// When the store cannot be written.
     pub async fn rotate(&self, known: &Known) -> Result<String, StorageError> {
-        let _changing = self.changing.lock().await;
-        let wish = known.wish();
-        let secrets = wish.secrets.clone().rotated(crate::clock::now());
-        let (key, sealed) = (known.key, self.seal(&known.id, &secrets)?);
-        self.shared.store.run(move |connection| store::put_secrets(connection, key, &sealed)).await?;
-        let shown = secrets.shown();
-        known.put(wish.webhook.clone(), secrets);
-        Ok(shown)
-    }
-
-    /// Removes a webhook with its delivery log; false if it was gone already.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub async fn remove(&self, known: &Known) -> Result<bool, StorageError> {
-        let _changing = self.changing.lock().await;
-        let key = known.key;
-        self.shared.store.run(move |connection| store::remove(connection, key)).await?;
-        let removed = {
-            let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            let removed = all.remove(&known.id).is_some();
-            self.shared.count.store(all.len(), Relaxed);
-            removed
-        };
-        // It is not at work if this fails.
-        let _ = known.ask(Ask::Remove).await;
-        self.shared.metrics.forget_webhook(&known.id);
-        Ok(removed)
+        let secrets = self.change_secrets(known, |secrets| secrets.rotated(crate::clock::now())).await?;
+        Ok(secrets.shown())
     }
 
     /// Delivers a small event at once, whatever the webhook wants; says whether it was taken.
@@ -286,23 +243,14 @@ impl Webhooks {
         let (shared, wish) = (Arc::clone(&self.shared), known.wish());
         let (done, result) = oneshot::channel();
         self.handle.spawn(async move {
-            let (id, body) = ping(&wish.webhook.id);
-            let timeout = Duration::from_secs(shared.config().timeout_seconds.into());
+            let (id, body) = ping(&wish.settings.id);
+            let timeout = shared.limits().timeout;
             let (attempt, outcome) =
-                send::send(&shared.outward, &wish.webhook.url, &wish.secrets, &id, body, timeout).await;
+                send::send(&shared.outward, &wish.settings.url, &wish.secrets, &id, body, timeout).await;
             // Whoever asked may have gone.
             let _ = done.send((attempt, outcome == Outcome::Taken));
         });
         result.await.map_err(|_| StorageError::Corrupt("the service is stopping".to_owned()))
-    }
-
-    /// What is written down of the delivery at this cursor.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn delivery(&self, known: &Known, cursor: u64) -> Result<Option<Delivery>, StorageError> {
-        let key = known.key;
-        self.shared.reader.query(move |connection| store::at(connection, key, cursor)).await
     }
 
     /// An event of this id, if it is still in the log.
@@ -311,15 +259,6 @@ impl Webhooks {
     /// When the store cannot be read.
     pub async fn find(&self, known: &Known, event: EventId) -> Result<Option<Published>, StorageError> {
         log::find(&self.shared, known.key, event).await
-    }
-
-    /// A range of the log by time.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn range(&self, since: Timestamp, until: Timestamp) -> Result<Replay, StorageError> {
-        let end = self.shared.store.hub().latest();
-        Ok(Replay { cursor: log::before(&self.shared, since).await?, end, since, until })
     }
 }
 
@@ -332,40 +271,4 @@ fn ping(webhook: &str) -> (String, String) {
         "data": {"webhook": webhook},
     });
     (id, envelope.to_string())
-}
-
-/// Has an endpoint work until the service stops or it is removed; one that dies begins anew from what was written down.
-async fn keep_working(
-    shared: Arc<Shared>,
-    known: Arc<Known>,
-    mut asks: mpsc::Receiver<Ask>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let key = known.key;
-    while !*stopping.borrow() {
-        let load = move |connection: &crate::storage::db::Connection| {
-            let Some(progress) = store::progress(connection, key)? else { return Ok(None) };
-            let open = store::pending(connection, key)?;
-            let settled = store::settled_after(connection, key, progress.cursor)?;
-            Ok(Some(Loaded { progress, open, settled }))
-        };
-        match shared.reader.query(load).await {
-            Ok(Some(loaded)) => {
-                let endpoint =
-                    Endpoint::new(Arc::clone(&shared), Arc::clone(&known), asks, stopping.clone(), loaded);
-                if AssertUnwindSafe(endpoint.run()).catch_unwind().await.is_ok() {
-                    return;
-                }
-                tracing::error!(webhook.id = %known.id, "a webhook's endpoint has died, and is started again");
-            }
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(webhook.id = %known.id, %error, "a webhook cannot be read; trying again");
-            }
-        }
-        shared.metrics.restarted("webhook");
-        asks = known.listen();
-        // An error means that the time is over.
-        let _ = tokio::time::timeout(DOWN, stopping.wait_for(|stopping| *stopping)).await;
-    }
 }

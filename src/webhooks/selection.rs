@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use switchroom_domain::event::{Event, EventKind};
 
-use crate::storage::webhooks::Webhook;
+use super::Webhook;
 
 /// What a webhook wants, so that it is quickly told.
 #[derive(Debug)]

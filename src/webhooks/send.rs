@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use switchroom_domain::time::Timestamp;
 
-use super::schedule::Outcome;
 use super::sign::Secrets;
+use crate::delivery::schedule::Outcome;
 use crate::outward::{Failed, Outward, finish};
-use crate::storage::webhooks::Attempt;
+use crate::storage::deliveries::Attempt;
 
 /// The media type of an event.
 const CLOUD_EVENT: &str = "application/cloudevents+json";

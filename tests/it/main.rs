@@ -17,6 +17,8 @@ mod recordings;
 mod records;
 mod second_ring;
 mod support;
+mod target_faults;
+mod targets;
 mod truth;
 mod webhook_faults;
 mod webhooks;

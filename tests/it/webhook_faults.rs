@@ -12,38 +12,44 @@ use serde_json::{Value, json};
 use switchroom_simulator::{Fleet, FleetConfig};
 use switchroom_test_support::{Heard, Receiver, Reply, eventually, store};
 
-const TOKEN: &str = "0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef";
 const DEVICES: usize = 3;
 
 /// How long calls are made: a few seconds with every test, ten minutes for the measure.
-fn seconds() -> u64 {
-    std::env::var("WEBHOOK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(9)
+pub(crate) fn seconds(usually: u64) -> u64 {
+    std::env::var("WEBHOOK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usually)
 }
 
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
 /// The program itself, on ports that stay; what it logs is kept.
-struct Process {
+pub(crate) struct Process {
     config: PathBuf,
-    log: PathBuf,
+    pub(crate) log: PathBuf,
     api: SocketAddr,
     child: Option<Child>,
 }
 
 impl Process {
-    fn new(folder: &Path, api: SocketAddr, reports: SocketAddr) -> Self {
+    /// With so many devices, and this of the configuration.
+    pub(crate) fn new(
+        folder: &Path,
+        api: SocketAddr,
+        reports: SocketAddr,
+        devices: usize,
+        more: &str,
+    ) -> Self {
         let config = folder.join("switchroom.toml");
-        let steps = vec!["\"150ms\""; 30].join(", ");
         let mut text = format!(
             "[api]\nlisten = \"{api}\"\nadmin_token = \"{TOKEN}\"\n[reports]\nlisten = \"{reports}\"\n\
              [outward]\nallow = [\"127.0.0.0/8\"]\n\
-             [webhooks]\nretry_schedule = [{steps}]\ntimeout_seconds = 1\n\
+{more}\
              [commands]\nreconcile = false\n{}",
             store::section(folder)
         );
-        for n in 1..=DEVICES {
+        for n in 1..=devices {
             text.push_str(&format!(
                 "[[device]]\nid = \"sim-{n}\"\ndialect = \"om\"\nreport_path = \"sim-{n}\"\n"
             ));
@@ -52,7 +58,7 @@ impl Process {
         Self { config, log: folder.join("log"), api, child: None }
     }
 
-    async fn start(&mut self, client: &reqwest::Client) {
+    pub(crate) async fn start(&mut self, client: &reqwest::Client) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("it opens");
         let child = Command::new(env!("CARGO_BIN_EXE_switchroom"))
             .args(["serve", "--config"])
@@ -70,7 +76,7 @@ impl Process {
     }
 
     /// `kill -9`.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it is killed");
         child.wait().expect("it is gone");
@@ -88,7 +94,7 @@ impl Drop for Process {
 }
 
 /// Random enough, and the same every time.
-fn dice(state: &Mutex<u64>) -> u64 {
+pub(crate) fn dice(state: &Mutex<u64>) -> u64 {
     let mut state = state.lock().expect("nobody panicked");
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -179,7 +185,9 @@ async fn every_event_comes_at_least_once_in_order_whatever_fails() {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
     let folder = tempfile::tempdir().expect("a folder");
     let (api, reports) = (free_port(), free_port());
-    let mut process = Process::new(folder.path(), api, reports);
+    let steps = vec!["\"150ms\""; 30].join(", ");
+    let more = format!("[webhooks]\nretry_schedule = [{steps}]\ntimeout_seconds = 1\n");
+    let mut process = Process::new(folder.path(), api, reports, DEVICES, &more);
     process.start(&client).await;
     let receiver = Receiver::start().await.expect("it listens");
     receiver.reply(unreliable());
@@ -202,14 +210,14 @@ async fn every_event_comes_at_least_once_in_order_whatever_fails() {
     let fleet = fleet.await.expect("the fleet starts");
     let began = Instant::now();
     for part in 1..=2_u32 {
-        let until = Duration::from_secs(seconds()) * part / 3;
+        let until = Duration::from_secs(seconds(9)) * part / 3;
         let due = eventually(Duration::from_secs(3600), async || began.elapsed() >= until);
         assert!(due.await);
         process.kill();
         process.start(&client).await;
     }
     let due =
-        eventually(Duration::from_secs(3600), async || began.elapsed() >= Duration::from_secs(seconds()));
+        eventually(Duration::from_secs(3600), async || began.elapsed() >= Duration::from_secs(seconds(9)));
     assert!(due.await);
     fleet.stop().await;
 

@@ -7,4 +7,5 @@ mod serving;
 mod state;
 mod streams;
 mod support;
+mod targets;
 mod websocket;

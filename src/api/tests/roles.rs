@@ -33,6 +33,17 @@ fn table() -> Vec<Row> {
         (Method::POST, "/api/v1/webhooks", Some(json!({})), [403, 403, 422, 403, 422]),
         (Method::DELETE, "/api/v1/webhooks/none", None, [403, 403, 404, 403, 404]),
         (Method::POST, "/api/v1/webhooks/none/ping", None, [403, 403, 404, 403, 404]),
+        // These tokens are limited to an extension, and raw reports are of all.
+        get("/api/v1/targets", [403; 5]),
+        (Method::POST, "/api/v1/targets", Some(json!({})), [403; 5]),
+        (Method::DELETE, "/api/v1/targets/none", None, [403; 5]),
+        (Method::POST, "/api/v1/targets/none/deliveries/redeliver", Some(json!({})), [403; 5]),
+        (
+            Method::POST,
+            "/api/v1/webhooks/none/deliveries/redeliver",
+            Some(json!({})),
+            [403, 403, 404, 403, 404],
+        ),
         get("/metrics", all),
         get("/metrics/devices/om", all),
         get("/api/v1/nothing", [404; 5]),

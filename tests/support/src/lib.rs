@@ -4,6 +4,7 @@ pub mod conversations;
 pub mod offline;
 pub mod postgres;
 pub mod postgres_between;
+pub mod raw;
 pub mod receiver;
 pub mod s3;
 pub mod service;

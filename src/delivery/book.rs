@@ -1,14 +1,15 @@
-//! What a webhook has open, and in which order it goes out. Pure: the time is an argument.
+//! What a subscription has open, and in which order it goes out. Pure: the time is an argument.
 //!
-//! Events of one lane (a call; or an entity of a device, where there is no call) are delivered one after the other, in
-//! the order of the log: as long as one is open those behind it wait. Lanes do not wait for each other.
+//! What is of one lane (for webhooks a call, or an entity of a device where there is no call; for targets a device) is
+//! delivered one after the other, in the order of the log: as long as one is open those behind it wait. Lanes do not wait
+//! for each other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use switchroom_domain::Text;
 use switchroom_domain::time::{Millis, Timestamp};
 
-use crate::storage::webhooks::{Attempt, Delivery, State};
+use crate::storage::deliveries::{Attempt, Delivery, State};
 
 /// What is open for longer gets a row of its own in the store, so that the cursor there need not wait for it.
 const ROW_AFTER: Millis = Millis(1000);

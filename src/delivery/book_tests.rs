@@ -1,16 +1,15 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use switchroom_domain::id::EventId;
 
 use super::book::Book;
 use super::*;
-use crate::storage::webhooks::{Attempt, Delivery, DeliveryBody, State};
+use crate::storage::deliveries::{Attempt, Delivery, DeliveryBody, State};
 
 fn event(cursor: u64, lane: &str) -> Delivery {
-    let id = EventId(uuid::Uuid::from_u128(cursor.into()));
+    let item = Some(uuid::Uuid::from_u128(cursor.into()));
     let body = DeliveryBody { lane: lane.into(), ..DeliveryBody::default() };
-    Delivery { cursor, state: State::Pending, event: Some(id), at: at(cursor.cast_signed()), body }
+    Delivery { cursor, state: State::Pending, item, at: at(cursor.cast_signed()), body }
 }
 
 const fn at(ms: i64) -> Timestamp {

@@ -1,4 +1,4 @@
-//! One webhook at work: reads the log from its cursor on, delivers what is wanted, writes down how far it has come.
+//! One subscription at work: reads the log from its cursor on, delivers what is wanted, writes down how far it has come.
 //!
 //! Each has a task of its own, in which nothing waits for anything else: attempts, reading and writing go on side by
 //! side. What is decided is decided by [`Book`] and [`Health`].
@@ -18,21 +18,19 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::journal::Journal;
 use super::known::{Known, Standing, Wish};
-use super::log::{self, Page};
-use super::schedule::{Advice, Health, Outcome, delay};
-use super::{Shared, send::send};
-use crate::storage::hub::Tail;
-use crate::storage::webhooks::{Attempt, Delivery, Disabled, Progress, Replay, State};
-use crate::storage::{Published, StorageError};
+use super::schedule::{Advice, Health, Outcome};
+use super::{Feed, Item, Limits, Page, Shared};
+use crate::storage::StorageError;
+use crate::storage::deliveries::{Attempt, Counts, Delivery, Disabled, Progress, Replay, State};
 
-/// How many events are looked at in one go.
+/// How much is looked at in one go.
 const PAGE: usize = 500;
 /// As long as the receiver is down.
 const PAGE_WHEN_DOWN: usize = 16;
-/// So many due events are enough to keep the attempts going: then nothing more is read ahead.
+/// So much due is enough to keep the attempts going: then nothing more is read ahead.
 const AHEAD: usize = 64;
-/// So many envelopes are held in memory until their first attempt; others are read again.
-const ENVELOPES: usize = 512;
+/// So many items are held in memory until their first attempt; others are read again.
+const ITEMS: usize = 512;
 /// So long a read that failed is left alone.
 const AGAIN: Millis = Millis(1000);
 /// How long attempts may go on when the service stops.
@@ -42,6 +40,8 @@ const LAST_ATTEMPTS: Duration = Duration::from_secs(3);
 pub(super) enum Ask {
     /// Something was changed that it goes by.
     Look,
+    /// Keep nothing of what was read: the log was changed.
+    Forget,
     /// The receiver is another one: what failed before does not count.
     Anew,
     /// Write everything down; tell when it is on disk.
@@ -50,7 +50,7 @@ pub(super) enum Ask {
     Disable(String, oneshot::Sender<()>),
     /// Deliver again, from where it stood.
     Enable(oneshot::Sender<()>),
-    /// Deliver this event again.
+    /// Deliver this again.
     Again(Box<Delivery>, oneshot::Sender<()>),
     /// Deliver this range again; says whether that could be begun.
     Replay(Replay, oneshot::Sender<bool>),
@@ -58,7 +58,7 @@ pub(super) enum Ask {
     Remove,
 }
 
-/// What was written down of a webhook.
+/// What was written down of a subscription.
 pub(super) struct Loaded {
     pub(super) progress: Progress,
     pub(super) open: Vec<Delivery>,
@@ -73,18 +73,18 @@ struct Ended {
 
 enum What {
     Attempted(Attempt, Outcome),
-    /// The event is no longer in the log.
+    /// It is no longer in the log.
     Lost,
     /// The store could not be read.
     Unread,
 }
 
-type Reading = BoxFuture<'static, Result<Page, StorageError>>;
+type Reading<T> = BoxFuture<'static, Result<Page<T>, StorageError>>;
 
 /// An endpoint; see the module.
-pub(super) struct Endpoint {
-    shared: Arc<Shared>,
-    known: Arc<Known>,
+pub(super) struct Endpoint<F: Feed> {
+    shared: Arc<Shared<F>>,
+    known: Arc<Known<F>>,
     asks: mpsc::Receiver<Ask>,
     stopping: watch::Receiver<bool>,
     latest: watch::Receiver<u64>,
@@ -92,11 +92,13 @@ pub(super) struct Endpoint {
     health: Health,
     disabled: Option<Disabled>,
     replay: Option<Replay>,
-    envelopes: HashMap<u64, Published>,
+    counts: Counts,
+    line: Arc<F::Line>,
+    items: HashMap<u64, F::Item>,
     attempts: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// Of the log, and of what is to be delivered again.
-    reading: Option<Reading>,
-    replaying: Option<Reading>,
+    reading: Option<Reading<F::Item>>,
+    replaying: Option<Reading<F::Item>>,
     journal: Journal,
     /// The log goes on after what was read.
     news: bool,
@@ -113,11 +115,11 @@ async fn maybe<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     }
 }
 
-impl Endpoint {
-    /// A webhook as it was written down.
+impl<F: Feed> Endpoint<F> {
+    /// A subscription as it was written down.
     pub(super) fn new(
-        shared: Arc<Shared>,
-        known: Arc<Known>,
+        shared: Arc<Shared<F>>,
+        known: Arc<Known<F>>,
         asks: mpsc::Receiver<Ask>,
         stopping: watch::Receiver<bool>,
         loaded: Loaded,
@@ -125,12 +127,14 @@ impl Endpoint {
         let now = crate::clock::now();
         let Loaded { progress, open, settled } = loaded;
         Self {
-            latest: shared.store.hub().watch(),
+            latest: F::watch(&shared.store),
             book: Book::restored(progress.cursor, open, settled, now),
             health: Health::restored(progress.failing_since),
             disabled: progress.disabled.clone(),
             replay: progress.replay,
-            envelopes: HashMap::new(),
+            counts: progress.counts,
+            line: Arc::default(),
+            items: HashMap::new(),
             attempts: FuturesUnordered::new(),
             reading: None,
             replaying: None,
@@ -145,7 +149,7 @@ impl Endpoint {
         }
     }
 
-    /// Works until the service stops or the webhook is removed.
+    /// Works until the service stops or the subscription is removed.
     pub(super) async fn run(mut self) {
         let mut stopping = self.stopping.clone();
         loop {
@@ -200,7 +204,7 @@ impl Endpoint {
         let mut at = self.journal.due();
         if self.enabled() {
             let paused = self.health.paused_until(now);
-            let room = self.book.under_way() < self.health.at_a_time(self.shared.config().concurrency);
+            let room = self.book.under_way() < self.at_a_time();
             let due =
                 self.book.next_due().filter(|_| room).map(|due| paused.map_or(due, |paused| paused.max(due)));
             let read = (self.read_at > now).then_some(self.read_at);
@@ -211,29 +215,42 @@ impl Endpoint {
         if self.news && self.look_at > Instant::now() { wake.min(self.look_at) } else { wake }
     }
 
+    /// How many attempts there may be at a time.
+    fn at_a_time(&self) -> usize {
+        let most = F::at_a_time(&self.known.wish().settings, self.shared.limits().concurrency);
+        self.health.at_a_time(most)
+    }
+
     fn start_attempts(&mut self, now: Timestamp) {
         if !self.enabled() || self.health.paused_until(now).is_some() {
             return;
         }
-        let config = self.shared.config();
-        let most = self.health.at_a_time(config.concurrency);
+        let limits = self.shared.limits();
+        let most = self.at_a_time();
         while self.book.under_way() < most {
             let Some(delivery) = self.book.start(now) else { return };
-            let cursor = delivery.cursor;
-            let envelope = self.envelopes.remove(&cursor);
-            let (shared, wish) = (Arc::clone(&self.shared), self.known.wish());
-            let timeout = Duration::from_secs(config.timeout_seconds.into());
-            self.attempts.push(Box::pin(attempt(shared, wish, cursor, envelope, timeout)));
+            let (cursor, at, again) = (delivery.cursor, delivery.at, delivery.body.again);
+            let item = self.items.remove(&cursor);
+            if !again && is_too_old(&limits, at, now) {
+                F::count(&self.shared.metrics, "gap");
+                self.counts.lost += 1;
+                let note = "it was not taken before it was too old".to_owned();
+                tracing::warn!(id = %self.known.id, cursor, "something was too old to be delivered to a {}", F::NAME);
+                self.book.settle(cursor, State::Gap, None, Some(note));
+                continue;
+            }
+            let (shared, wish, line) = (Arc::clone(&self.shared), self.known.wish(), Arc::clone(&self.line));
+            self.attempts.push(Box::pin(attempt(shared, wish, line, cursor, item, limits.timeout)));
         }
     }
 
     /// Reads on in the log as far as there is something to do with it.
     fn read_ahead(&mut self, now: Timestamp) {
-        let config = self.shared.config();
+        let limits = self.shared.limits();
         // Of what cannot be delivered anyway only a little is read: enough to notice when the receiver is back.
         let (ahead, page) = if self.health.is_down() { (1, PAGE_WHEN_DOWN) } else { (AHEAD, PAGE) };
         let full = |book: &Book| {
-            book.open() >= config.pending || book.has_due(ahead, now) || book.unwritten() >= config.pending
+            book.open() >= limits.pending || book.has_due(ahead, now) || book.unwritten() >= limits.pending
         };
         if !self.enabled() || self.read_at > now || self.health.paused_until(now).is_some() {
             return;
@@ -242,53 +259,72 @@ impl Endpoint {
             && self.replaying.is_none()
             && !full(&self.book)
         {
-            self.replaying = Some(Box::pin(log::page(Arc::clone(&self.shared), replay.cursor, page)));
+            self.replaying = Some(F::page(Arc::clone(&self.shared), replay.cursor, page));
         }
         if !self.news || Instant::now() < self.look_at {
             return;
         }
         self.latest.mark_unchanged();
         while self.reading.is_none() && !full(&self.book) {
-            let hub = self.shared.store.hub();
-            if self.book.read() >= hub.latest() {
+            if self.book.read() >= *self.latest.borrow() {
                 self.news = false;
-                // A crowd of webhooks need not look at every commit.
-                self.look_at = Instant::now() + self.shared.spacing();
+                // A crowd need not look at every commit.
+                self.look_at = Instant::now() + F::spacing(self.shared.count());
                 return;
             }
-            match hub.after(self.book.read(), page) {
-                Tail::Events(events) => {
-                    let reached = events.last().map_or_else(|| self.book.read(), |last| last.cursor);
-                    if !self.enter(events, reached, now) {
+            match F::tail(&self.shared.store, self.book.read(), page) {
+                Some(items) => {
+                    let reached = items.last().map_or_else(|| self.book.read(), Item::cursor);
+                    if !self.enter(items, reached, now) {
                         return;
                     }
                 }
-                Tail::TooOld => {
-                    self.reading =
-                        Some(Box::pin(log::page(Arc::clone(&self.shared), self.book.read(), page)));
+                None => {
+                    self.reading = Some(F::page(Arc::clone(&self.shared), self.book.read(), page));
                 }
             }
         }
     }
 
     /// Enters what is wanted; says whether there was anything to look at.
-    fn enter(&mut self, events: Vec<Published>, reached: u64, now: Timestamp) -> bool {
-        let wish = self.known.wish();
+    fn enter(&mut self, items: Vec<F::Item>, reached: u64, now: Timestamp) -> bool {
+        let (wish, limits) = (self.known.wish(), self.shared.limits());
         let before = self.book.read();
-        for published in events {
-            if wish.selection.wants(&published.sealed.event) {
-                let cursor = published.cursor;
-                let is_new = self.book.enter(Delivery::of(cursor, &published.sealed.event), now);
-                if is_new && self.envelopes.len() < ENVELOPES {
-                    self.envelopes.insert(cursor, published);
-                }
+        let mut passed = Passed::default();
+        for item in items {
+            let cursor = item.cursor();
+            if cursor <= self.book.read() || !F::wants(&wish.selection, &item) {
+                continue;
+            }
+            if is_too_old(&limits, item.at(), now) {
+                passed.add(cursor);
+                continue;
+            }
+            self.pass_over(&mut passed, now);
+            let is_new = self.book.enter(item.delivery(), now);
+            if is_new && self.items.len() < ITEMS {
+                self.items.insert(cursor, item);
             }
         }
+        self.pass_over(&mut passed, now);
         self.book.read_up_to(reached);
         self.book.read() > before
     }
 
-    fn take_page(&mut self, page: Result<Page, StorageError>) {
+    /// Notes what waited so long in the log that it is too old.
+    fn pass_over(&mut self, passed: &mut Passed, now: Timestamp) {
+        let Passed { count, last } = std::mem::take(passed);
+        if count == 0 {
+            return;
+        }
+        F::count(&self.shared.metrics, "gap");
+        self.counts.lost += count;
+        tracing::warn!(id = %self.known.id, count, "what waited for a {} was too old to be delivered", F::NAME);
+        let note = format!("{count} waited in the log until they were too old, up to cursor {last}");
+        self.book.gap(Delivery::gap(last, now, note));
+    }
+
+    fn take_page(&mut self, page: Result<Page<F::Item>, StorageError>) {
         self.reading = None;
         let now = crate::clock::now();
         let Some(page) = self.read(page, now) else { return };
@@ -296,38 +332,40 @@ impl Endpoint {
         if page.oldest > read {
             let lost = page.oldest - read;
             let note = format!(
-                "{lost} events of all kinds left the log before they were read, after cursor {read} and up to {}",
+                "{lost} {} of all kinds left the log before they were read, after cursor {read} and up to {}",
+                F::ITEMS,
                 page.oldest
             );
-            tracing::warn!(webhook.id = %self.known.id, lost, "events left the log before a webhook had read them");
-            self.shared.metrics.webhook_outcome("gap");
+            tracing::warn!(id = %self.known.id, lost, "something left the log before a {} had read it", F::NAME);
+            F::count(&self.shared.metrics, "gap");
+            self.counts.lost += lost;
             self.book.gap(Delivery::gap(page.oldest, now, note));
         }
-        self.enter(page.events, page.reached, now);
+        self.enter(page.items, page.reached, now);
     }
 
-    fn read(&mut self, page: Result<Page, StorageError>, now: Timestamp) -> Option<Page> {
+    fn read(&mut self, page: Result<Page<F::Item>, StorageError>, now: Timestamp) -> Option<Page<F::Item>> {
         page.inspect_err(|error| {
-            tracing::error!(webhook.id = %self.known.id, %error, "the log of events could not be read for a webhook");
+            tracing::error!(id = %self.known.id, %error, "the log could not be read for a {}", F::NAME);
             self.read_at = now.plus(AGAIN);
         })
         .ok()
     }
 
-    fn take_replay(&mut self, page: Result<Page, StorageError>) {
+    fn take_replay(&mut self, page: Result<Page<F::Item>, StorageError>) {
         self.replaying = None;
         let now = crate::clock::now();
         let (Some(page), Some(mut replay)) = (self.read(page, now), self.replay) else { return };
         let wish = self.known.wish();
         // What was not read yet comes anyway.
         let end = replay.end.min(self.book.read());
-        for published in &page.events {
-            let event = &published.sealed.event;
-            let inside = (replay.since..=replay.until).contains(&event.at) && published.cursor <= end;
-            if inside && wish.selection.wants(event) {
-                self.book.again(Delivery::of(published.cursor, event), now);
-                if self.envelopes.len() < ENVELOPES {
-                    self.envelopes.insert(published.cursor, published.clone());
+        for item in &page.items {
+            let cursor = item.cursor();
+            let inside = (replay.since..=replay.until).contains(&item.at()) && cursor <= end;
+            if inside && F::wants(&wish.selection, item) {
+                self.book.again(item.delivery(), now);
+                if self.items.len() < ITEMS {
+                    self.items.insert(cursor, item.clone());
                 }
             }
         }
@@ -337,13 +375,15 @@ impl Endpoint {
 
     fn ended(&mut self, ended: Ended) {
         let Ended { cursor, what } = ended;
-        self.envelopes.remove(&cursor);
+        self.items.remove(&cursor);
         let now = crate::clock::now();
         let (attempt, outcome) = match what {
             What::Attempted(attempt, outcome) => (attempt, outcome),
             What::Lost => {
-                self.shared.metrics.webhook_outcome("gap");
-                let note = "the event left the log before it was delivered".to_owned();
+                F::count(&self.shared.metrics, "gap");
+                self.counts.lost += 1;
+                tracing::warn!(id = %self.known.id, cursor, "something left the log before a {} took it", F::NAME);
+                let note = "it left the log before it was delivered".to_owned();
                 return self.book.settle(cursor, State::Gap, None, Some(note));
             }
             What::Unread => {
@@ -351,52 +391,55 @@ impl Endpoint {
                 return self.book.retry(cursor, now.plus(AGAIN));
             }
         };
-        let config = self.shared.config();
+        let limits = self.shared.limits();
         let metrics = &self.shared.metrics;
-        metrics.webhook_delivery_seconds.observe(attempt.duration_ms as f64 / 1000.0);
-        let why = attempt.status.map_or_else(
+        F::took(metrics, attempt.duration_ms as f64 / 1000.0);
+        let status = attempt.status;
+        let why = status.map_or_else(
             || attempt.error.clone().unwrap_or_default(),
             |status| format!("the receiver answered {status}"),
         );
         let mut last = false;
         match &outcome {
             Outcome::Taken => {
-                metrics.webhook_outcome("delivered");
+                F::count(metrics, "delivered");
+                self.counts.delivered += 1;
                 self.book.settle(cursor, State::Delivered, Some(attempt), None);
             }
             Outcome::Gone => {
-                metrics.webhook_outcome("retried");
+                F::count(metrics, "retried");
                 self.book.failed(cursor, Some(attempt));
                 self.book.retry(cursor, now);
             }
-            Outcome::Failed { retry_after, .. } => {
+            Outcome::Failed { .. } => {
                 let failed = self.book.failed(cursor, Some(attempt));
-                match delay(&config.retry_schedule, failed, *retry_after, crate::random::number()) {
+                match F::delay(&limits.schedule, failed, &outcome, status, crate::random::number()) {
                     Some(delay) => {
-                        metrics.webhook_outcome("retried");
+                        F::count(metrics, "retried");
                         self.book.retry(cursor, now.plus(delay));
                     }
                     None => {
                         last = true;
-                        metrics.webhook_outcome("failed");
-                        tracing::warn!(webhook.id = %self.known.id, cursor, "a delivery was given up: {why}");
+                        F::count(metrics, "failed");
+                        self.counts.failed += 1;
+                        tracing::warn!(id = %self.known.id, cursor, "a delivery to a {} was given up: {why}", F::NAME);
                         self.book.settle(cursor, State::Failed, None, None);
                     }
                 }
             }
         }
-        match self.health.note(&outcome, last, &config.retry_schedule, now) {
+        match self.health.note(&outcome, last, &limits.schedule, now) {
             Advice::GoOn => {}
             Advice::Back => self.book.forward(false, now),
-            Advice::Disable if self.enabled() => {
+            Advice::Disable if F::DISABLES && self.enabled() => {
                 let reason = match outcome {
                     Outcome::Gone => "the receiver answered 410: it wants nothing any more".to_owned(),
                     _ => format!(
                         "nothing was taken for longer than the whole retry schedule; the last time: {why}"
                     ),
                 };
-                metrics.webhook_outcome("disabled");
-                tracing::error!(webhook.id = %self.known.id, "a webhook was disabled: {reason}");
+                F::count(metrics, "disabled");
+                tracing::error!(id = %self.known.id, "a {} was disabled: {reason}", F::NAME);
                 self.disabled = Some(Disabled { reason, at: now });
             }
             Advice::Disable => {}
@@ -407,6 +450,7 @@ impl Endpoint {
         let now = crate::clock::now();
         match ask {
             Ask::Look | Ask::Remove => {}
+            Ask::Forget => self.items.clear(),
             Ask::Flush(done) => self.journal.flush(done),
             Ask::Disable(reason, done) => {
                 self.disabled.get_or_insert(Disabled { reason, at: now });
@@ -445,6 +489,7 @@ impl Endpoint {
             failing_since: self.health.failing_since,
             disabled: self.disabled.clone(),
             replay: self.replay,
+            counts: self.counts,
         }
     }
 
@@ -470,36 +515,50 @@ impl Endpoint {
             pending: self.book.open(),
             oldest: self.book.oldest(),
             redelivering: self.replay.is_some(),
+            unread: self.book.read() < *self.latest.borrow(),
+            counts: self.counts,
         });
     }
 }
 
-async fn attempt(
-    shared: Arc<Shared>,
-    wish: Arc<Wish>,
+/// What of a page is too old.
+#[derive(Default)]
+struct Passed {
+    count: u64,
+    last: u64,
+}
+
+impl Passed {
+    const fn add(&mut self, cursor: u64) {
+        self.count += 1;
+        self.last = cursor;
+    }
+}
+
+fn is_too_old(limits: &Limits, at: Timestamp, now: Timestamp) -> bool {
+    limits.max_age.is_some_and(|age| now.since(at) > age)
+}
+
+async fn attempt<F: Feed>(
+    shared: Arc<Shared<F>>,
+    wish: Arc<Wish<F>>,
+    line: Arc<F::Line>,
     cursor: u64,
-    envelope: Option<Published>,
+    item: Option<F::Item>,
     timeout: Duration,
 ) -> Ended {
-    let found = match envelope {
-        Some(published) => Ok(Some(published)),
-        None => log::event(&shared, cursor).await,
+    let found = match item {
+        Some(item) => Ok(Some(item)),
+        None => F::item(Arc::clone(&shared), cursor).await,
     };
     let what = match found {
-        Ok(Some(published)) => {
-            let mut body = String::with_capacity(published.json_len());
-            published.write_json(&mut body);
-            if wish.webhook.mask_numbers {
-                body = crate::privacy::masked_json(&body);
-            }
-            let id = published.sealed.event.id.to_string();
-            let (attempt, outcome) =
-                send(&shared.outward, &wish.webhook.url, &wish.secrets, &id, body, timeout).await;
+        Ok(Some(item)) => {
+            let (attempt, outcome) = F::send(shared, wish, line, item, timeout).await;
             What::Attempted(attempt, outcome)
         }
         Ok(None) => What::Lost,
         Err(error) => {
-            tracing::error!(webhook.id = %wish.webhook.id, %error, "an event could not be read for a webhook");
+            tracing::error!(id = F::id(&wish.settings), %error, "the log could not be read for a {}", F::NAME);
             What::Unread
         }
     };

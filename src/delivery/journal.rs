@@ -1,4 +1,4 @@
-//! How far a webhook has come, on its way to the disk: in batches, one at a time, and nothing waits for it.
+//! How far a subscription has come, on its way to the disk: in batches, one at a time, and nothing waits for it.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use futures_util::future::BoxFuture;
 use switchroom_domain::time::{Millis, Timestamp};
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::book::Book;
+use super::{Feed, Shared};
 use crate::storage::StorageError;
-use crate::storage::webhooks::{self as store, Changes, Progress};
+use crate::storage::deliveries::{Changes, Progress};
 
-/// How often deliveries are written down. All webhooks write at the same moments, and so in the same commits.
+/// How often deliveries are written down. All subscriptions write at the same moments, and so in the same commits.
 const WRITE: Millis = Millis(200);
 /// How often it is written down how far was read, when there was nothing to deliver.
 const WRITE_CURSOR: Millis = Millis(5000);
@@ -89,9 +89,9 @@ impl Journal {
     }
 
     /// Begins to write: what has changed, or once more what could not be written.
-    pub(super) fn write(
+    pub(super) fn write<F: Feed>(
         &mut self,
-        shared: &Shared,
+        shared: &Shared<F>,
         key: i64,
         book: &mut Book,
         progress: Progress,
@@ -101,27 +101,28 @@ impl Journal {
         let changes = match &self.changes {
             Some(changes) => Arc::clone(changes),
             None => {
-                let config = shared.config();
+                let limits = shared.limits();
                 // Who asks for everything gets the youngest, too.
                 let old = if self.flushes.is_empty() { now } else { now.plus(Millis::from_secs(3600)) };
                 self.flushing.append(&mut self.flushes);
                 let (cursor, deliveries) = book.changes(old);
                 self.rows += deliveries.len();
-                let enough = PRUNE_ROWS.max(config.log_entries / 4);
+                let enough = PRUNE_ROWS.max(limits.log_entries / 4);
                 let prune = self.rows >= enough || now.since(self.pruned_at) > PRUNE_AFTER;
                 let prune = prune.then(|| {
                     (self.rows, self.pruned_at) = (0, now);
-                    (config.log_entries, now.minus(Millis::from_secs(i64::from(config.log_days) * 86_400)))
+                    (limits.log_entries, now.minus(Millis::from_secs(i64::from(limits.log_days) * 86_400)))
                 });
                 Arc::new(Changes { progress: Progress { cursor, ..progress }, deliveries, prune })
             }
         };
         self.changes = Some(Arc::clone(&changes));
-        self.writing = Some(shared.store.write(move |transaction| store::record(transaction, key, &changes)));
+        self.writing =
+            Some(shared.store.write(move |transaction| F::TABLES.record(transaction, key, &changes)));
     }
 
     /// The write has ended.
-    pub(super) fn wrote(&mut self, webhook: &str, result: Result<(), StorageError>) {
+    pub(super) fn wrote(&mut self, id: &str, result: Result<(), StorageError>) {
         self.writing = None;
         match result {
             Ok(()) => {
@@ -134,7 +135,7 @@ impl Journal {
                 }
             }
             Err(error) => {
-                tracing::error!(webhook.id = webhook, %error, "it could not be written down how far a webhook has come");
+                tracing::error!(id, %error, "it could not be written down how far a delivery has come");
                 self.due = Some(crate::clock::now().plus(AGAIN));
             }
         }

@@ -1,4 +1,4 @@
-//! When an attempt is made again, and how a webhook as a whole fares. No clock and no chance in it: time and randomness
+//! When an attempt is made again, and how a receiver as a whole fares. No clock and no chance in it: time and randomness
 //! are arguments.
 
 use std::time::Duration;
@@ -78,7 +78,7 @@ fn millis(duration: Duration) -> Millis {
     Millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// How a webhook as a whole fares.
+/// How a receiver as a whole fares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
     /// Since when nothing has been taken.
