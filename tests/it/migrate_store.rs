@@ -100,7 +100,11 @@ async fn answers(service: &Service) -> Answers {
         .map(str::to_owned),
     );
     for path in paths {
-        let answer = get(service, &path).await;
+        let mut answer = get(service, &path).await;
+        for item in answer["items"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            // It grows while time passes.
+            item.remove("lag_seconds");
+        }
         fixed.push((path, answer));
     }
     let events = events(service).await;
@@ -168,11 +172,13 @@ async fn goes_on(service: &Service, name: &str) {
     assert!(report(service.reports, name, &cdr(7)).await);
     // It gets a conversation, and is found by it.
     let joined = eventually(Duration::from_secs(40), async || {
-        items(service, &format!("/cdrs?device={name}")).await.iter().any(|record| !record["call"].is_null())
+        let records = items(service, &format!("/cdrs?device={name}")).await;
+        let conversations = items(service, &format!("/conversations?device={name}")).await;
+        records.iter().any(|record| !record["call"].is_null()) && !conversations.is_empty()
     });
     assert!(joined.await, "its record stays alone");
     let url = format!("http://{}/api/v1/webhooks", service.api);
-    let webhook = json!({"url": "http://127.0.0.1:1/", "kinds": ["call.*"]});
+    let webhook = json!({"url": "http://127.0.0.1:1/", "kinds": ["device.booted"]});
     let answer = reqwest::Client::new().post(url).bearer_auth(TOKEN).json(&webhook).send().await;
     assert_eq!(answer.expect("it answers").status(), 201);
     assert!(service.services.store.hub().latest() > latest);
