@@ -311,6 +311,15 @@ async fn ask(folder: &Path) -> Result<()> {
         ("two years, by direction", format!("{}&group_by=direction", days(730))),
         ("two years, by extension", format!("{}&group_by=extension", days(730))),
         ("two years, by day", format!("{}&group_by=day", days(730))),
+        (
+            "two years, by direction of the largest site",
+            format!("{}&group_by=direction&site=most", days(730)),
+        ),
+        (
+            "two years, by extension of the largest site",
+            format!("{}&group_by=extension&site=most", days(730)),
+        ),
+        ("two years, by day of the largest site", format!("{}&group_by=day&site=most", days(730))),
         ("two years, by queue of a device", format!("{}&group_by=queue&device=pbx-0", days(730))),
     ];
     println!("\n| /statistics of | lines | p50 | p95 |\n| --- | --- | --- | --- |");

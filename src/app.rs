@@ -35,6 +35,7 @@ use crate::commands;
 use crate::commands::policy::Policy;
 use crate::config::Config;
 use crate::devices::{Device, DeviceSecrets, DeviceSettings, Registry, UnadoptedSenders};
+use crate::forwarding::{self, Forwarding};
 use crate::ingress::proof::ProofState;
 use crate::ingress::{self, Front, Listeners};
 use crate::keeping::{self, Keeping};
@@ -82,6 +83,8 @@ pub struct Services {
     pub webhooks: Webhooks,
     /// Where the devices' own reports are passed on to.
     pub targets: Targets,
+    /// Where call records are forwarded to, or kept.
+    pub forwarding: Forwarding,
     /// What forgets what is too old, and what is to be erased.
     pub(crate) keeping: Keeping,
     pub(crate) keys_in_use: Arc<commands::KeysInUse>,
@@ -120,7 +123,10 @@ pub struct App {
     pub reports_address: SocketAddr,
     /// Where OM applications send their commands, if they may.
     pub om_address: Option<SocketAddr>,
+    /// Where the forwarding of call records is set up, if it is on.
+    pub forward_address: Option<SocketAddr>,
     om_endpoint: Option<Arc<Endpoint>>,
+    forward: Option<forwarding::server::Server>,
     api: crate::api::Server,
 }
 
@@ -176,8 +182,9 @@ impl App {
         let sealed = store.run(|connection| device_store::with_secrets(connection)).await?;
         let hooks = store.run(|connection| crate::webhooks::TABLES.count(connection)).await?;
         let targets = store.run(|connection| crate::targets::TABLES.count(connection)).await?;
+        let forwardings = store.run(|connection| forwarding::TABLES.count(connection)).await?;
         anyhow::ensure!(
-            (sealed == 0 && hooks == 0 && targets == 0) || key_file.exists(),
+            (sealed + hooks + targets + forwardings == 0) || key_file.exists(),
             "{} is missing, and the secrets of {sealed} devices, {hooks} webhooks and {targets} targets were encrypted \
              with it; restore it from its backup",
             key_file.display()
@@ -231,6 +238,14 @@ impl App {
             Arc::clone(&metrics),
             &config.targets,
         );
+        let forwarding = Forwarding::new(
+            Arc::clone(&store),
+            store.reader()?,
+            Arc::clone(&outward),
+            Arc::clone(&secret_key),
+            Arc::clone(&metrics),
+            &config.cdr_forward,
+        );
         let services = Arc::new(Services {
             policy: Policy::new(config.commands.clone()),
             recordings: Recordings::new(&config, &path)?,
@@ -247,6 +262,7 @@ impl App {
             outward,
             webhooks,
             targets,
+            forwarding,
             command_log,
             interpreter: ports.interpreter,
             reader: store.reader()?,
@@ -280,9 +296,24 @@ impl App {
         }
         services.webhooks.start().await?;
         services.targets.start().await?;
+        services.forwarding.start().await?;
+        let forward = services.config.cdr_forward.listen;
+        let forward = forward
+            .map(|address| forwarding::server::Server::start(Arc::clone(&services), address))
+            .transpose()?;
         keeping::start(&services);
         let api = crate::api::Server::start(Arc::clone(&services)).await?;
-        Ok(Self { api_address: api.address, services, reports_address, om_address, om_endpoint, api })
+        let forward_address = forward.as_ref().map(|server| server.address);
+        Ok(Self {
+            api_address: api.address,
+            services,
+            reports_address,
+            om_address,
+            forward_address,
+            om_endpoint,
+            forward,
+            api,
+        })
     }
 
     /// Stops: nothing more is accepted, what was accepted is finished and written down.
@@ -305,6 +336,10 @@ impl App {
         self.services.save_proofs().await;
         self.services.webhooks.stop().await;
         self.services.targets.stop().await;
+        if let Some(forward) = self.forward {
+            forward.stop().await;
+        }
+        self.services.forwarding.stop().await;
         self.api.stop().await;
         let store = Arc::clone(&self.services.store);
         let stopped = actix_web::web::block(move || store.stop()).await;

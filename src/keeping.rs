@@ -14,7 +14,7 @@ use crate::recordings::take;
 use crate::storage::db::{Connection, Value};
 use crate::storage::keeping::{self as store, Erased, Erasure, ErasureState, Table};
 use crate::storage::recordings::{self as recordings, Recording, RecordingState};
-use crate::storage::{StorageError, audit, block, records};
+use crate::storage::{StorageError, audit, block, forwarding, records};
 
 /// How often it is looked for what is too old.
 const LOOK: Duration = Duration::from_secs(600);
@@ -50,10 +50,12 @@ enum Kind {
     Recordings,
     Commands,
     Audit,
+    KeptCdrs,
+    FiledCdrs,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Reports,
         Self::Calls,
         Self::Cdrs,
@@ -61,6 +63,8 @@ impl Kind {
         Self::Recordings,
         Self::Commands,
         Self::Audit,
+        Self::KeptCdrs,
+        Self::FiledCdrs,
     ];
 
     const fn name(self) -> &'static str {
@@ -72,13 +76,15 @@ impl Kind {
             Self::Recordings => "recordings",
             Self::Commands => "commands",
             Self::Audit => "audit",
+            Self::KeptCdrs => "kept_cdrs",
+            Self::FiledCdrs => "filed_cdrs",
         }
     }
 }
 
 /// The labels of `switchroom_retention_removed_total`.
 #[must_use]
-pub fn kinds() -> [&'static str; 7] {
+pub fn kinds() -> [&'static str; 9] {
     Kind::ALL.map(Kind::name)
 }
 
@@ -112,7 +118,10 @@ async fn remove_old(services: &Arc<Services>, kind: Kind, now: Timestamp) -> Res
     let days = &services.config.retention;
     let days = match kind {
         Kind::Reports => days.reports_days,
-        Kind::Calls | Kind::Cdrs | Kind::Conversations => days.records_days,
+        Kind::Calls | Kind::Cdrs | Kind::Conversations | Kind::FiledCdrs => days.records_days,
+        // Whoever set the forwarding up says how long, within what is kept at all.
+        Kind::KeptCdrs if days.records_days == 0 => services.forwarding.days(),
+        Kind::KeptCdrs => services.forwarding.days().min(days.records_days),
         Kind::Recordings => days.recordings_days,
         Kind::Commands => days.commands_days,
         Kind::Audit => days.audit_days,
@@ -150,6 +159,8 @@ async fn remove_slice(services: &Arc<Services>, kind: Kind, before: i64) -> Resu
         }
         Kind::Commands => run(|connection, before| store::prune_commands(connection, before, SLICE)).await,
         Kind::Audit => run(|connection, before| audit::prune(connection, before, SLICE)).await,
+        Kind::KeptCdrs => services.forwarding.prune(before, SLICE).await,
+        Kind::FiledCdrs => run(|connection, before| forwarding::prune_filed(connection, before, SLICE)).await,
         Kind::Recordings => {
             let old =
                 services.reader.query(move |connection| recordings::older(connection, before, SLICE)).await?;
@@ -261,6 +272,7 @@ fn add(sum: &mut Erased, more: Erased) {
     sum.recordings += more.recordings;
     sum.audit += more.audit;
     sum.quarantine += more.quarantine;
+    sum.kept_cdrs += more.kept_cdrs;
 }
 
 /// Looks through everything once. The cells are written down first: what is rewritten is then what they begin anew
@@ -296,7 +308,13 @@ async fn pass(services: &Arc<Services>, number: &Arc<str>) -> Result<Erased, Sto
         services.store.run(move |connection| store::take_out_of_quarantine(connection, &sought)).await?;
     let sought = Arc::clone(number);
     erased.audit = services.store.run(move |connection| audit::forget(connection, &sought)).await?;
+    let sought = Arc::clone(number);
+    erased.kept_cdrs =
+        services.store.run(move |connection| forwarding::take_out(connection, &sought)).await?;
     services.store.hub().forget();
+    if let Some(forwarding) = services.forwarding.known() {
+        forwarding.forget().await;
+    }
     for webhook in services.webhooks.all() {
         webhook.forget().await;
     }

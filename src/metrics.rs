@@ -107,6 +107,12 @@ pub struct Metrics {
     target_lag: GaugeVec,
     /// `switchroom_target_lost{target}`: reports that were too old, or left the log, before it took them.
     target_lost: IntGaugeVec,
+    /// `switchroom_cdr_forwarding_total{outcome}`: attempts to forward reports, and what else became of them.
+    forwarding: IntCounterVec,
+    /// `switchroom_cdr_forwarding_pending`: reports that are read and not settled.
+    forwarding_pending: IntGauge,
+    /// `switchroom_cdr_forwarding_lag_seconds`: how long ago the oldest of them came in.
+    forwarding_lag: Gauge,
     /// `switchroom_recordings_total{outcome}`: tries to fetch a recording.
     recordings: IntCounterVec,
     /// `switchroom_recording_bytes_total`: bytes of recordings that were fetched.
@@ -379,6 +385,28 @@ impl Metrics {
                     &["target"]
                 )
             ),
+            forwarding: build!(
+                registry,
+                counter(
+                    "switchroom_cdr_forwarding_total",
+                    "Attempts to forward call records and reports, by what became of them.",
+                    &["outcome"]
+                )
+            ),
+            forwarding_pending: build!(
+                registry,
+                IntGauge::new(
+                    "switchroom_cdr_forwarding_pending",
+                    "Reports that are open in the forwarding."
+                )
+            ),
+            forwarding_lag: build!(
+                registry,
+                Gauge::new(
+                    "switchroom_cdr_forwarding_lag_seconds",
+                    "How long ago the oldest report came in that is open in the forwarding."
+                )
+            ),
             target_lost: build!(
                 registry,
                 gauge(
@@ -451,6 +479,7 @@ impl Metrics {
             "command_supervisor",
             "webhook",
             "target",
+            "forwarding",
         ] {
             self.restarts.with_label_values(&[actor]);
         }
@@ -469,6 +498,9 @@ impl Metrics {
         }
         for outcome in ["delivered", "retried", "failed", "disabled", "gap"] {
             self.webhook_deliveries.with_label_values(&[outcome]);
+        }
+        for outcome in ["delivered", "retried", "failed", "kept", "gap"] {
+            self.forwarding.with_label_values(&[outcome]);
         }
         for outcome in ["delivered", "retried", "failed", "gap"] {
             self.target_deliveries.with_label_values(&[outcome]);
@@ -512,6 +544,17 @@ impl Metrics {
         // Absent before the first scrape.
         let _ = self.webhook_pending.remove_label_values(&[webhook]);
         let _ = self.webhook_lag.remove_label_values(&[webhook]);
+    }
+
+    /// What became of an attempt to forward a report.
+    pub fn forwarding_outcome(&self, outcome: &'static str) {
+        self.forwarding.with_label_values(&[outcome]).inc();
+    }
+
+    /// How many reports the forwarding has open, and how many seconds ago the oldest came in; called at the scrape.
+    pub fn forwarding(&self, pending: usize, lag: f64) {
+        self.forwarding_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+        self.forwarding_lag.set(lag);
     }
 
     /// What became of an attempt to pass a report on.

@@ -295,6 +295,21 @@ impl Outward {
         Err(failed)
     }
 
+    /// Does this URL lead to this address now?
+    pub async fn leads_to(&self, url: &str, address: IpAddr) -> bool {
+        let Ok(url) = self.parse(url) else { return false };
+        let host = url.host_str().unwrap_or_default();
+        match literal(host) {
+            Some(of) => of.to_canonical() == address,
+            None => {
+                let found = tokio::time::timeout(RESOLUTION, self.guard.resolve(host)).await;
+                found.is_ok_and(|found| {
+                    found.is_ok_and(|all| all.iter().any(|of| of.to_canonical() == address))
+                })
+            }
+        }
+    }
+
     /// A request to this URL, which ends at the latest after this time.
     ///
     /// # Errors
@@ -304,6 +319,30 @@ impl Outward {
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
         let client = client.as_ref().map_err(|error| Failed(error.clone()))?;
         Ok(client.post(url).timeout(timeout))
+    }
+
+    /// What is at this URL, up to so many bytes, within this time.
+    ///
+    /// # Errors
+    /// When the URL may not be used (any more), nobody answers with 200, or it is longer.
+    pub async fn get(&self, url: &str, most: usize, timeout: Duration) -> Result<Vec<u8>, Failed> {
+        let url = self.parse(url)?;
+        let client = {
+            let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
+            client.as_ref().map_err(|error| Failed(error.clone()))?.clone()
+        };
+        let mut answer = client.get(url).timeout(timeout).send().await?;
+        if answer.status() != reqwest::StatusCode::OK {
+            return Err(Failed(format!("it was answered with {}", answer.status().as_u16())));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            if bytes.len() + chunk.len() > most {
+                return Err(Failed(format!("it is longer than {most} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
     }
 }
 

@@ -8,7 +8,6 @@ use actix_web::{FromRequest, web};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use switchroom_protocol::om::parameters;
 use utoipa::IntoParams;
 
 use super::State;
@@ -49,11 +48,6 @@ impl Audited {
         }
         if !body.is_empty() {
             details["body"] = noted(&body);
-            if let Some((_, parameter)) = request.path().rsplit_once("/parameters/")
-                && is_secret_parameter(parameter)
-            {
-                details["body"]["value"] = STRUCK.into();
-            }
             if request.path() == "/api/v1/erasures" {
                 // Here of all places it must not be kept.
                 privacy::mask_json(&mut details["body"]);
@@ -150,33 +144,23 @@ fn noted(body: &[u8]) -> Value {
     }
 }
 
-/// What stands in a secret's place.
-const STRUCK: &str = "****";
-
-/// Is it a password of a device that the parameter of this name sets?
-fn is_secret_parameter(name: &str) -> bool {
-    parameters::find(name).is_some_and(parameters::Parameter::is_secret)
-}
-
 /// Takes secrets out.
 fn strike(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            let sets_secret = fields.get("name").and_then(Value::as_str).is_some_and(is_secret_parameter);
-            if let Some(value) = fields.get_mut("value").filter(|_| sets_secret) {
-                *value = STRUCK.into();
-            }
             for (name, value) in fields {
                 let is_secret = ["password", "secret", "token", "signature", "key", "pass"]
                     .iter()
-                    .any(|part| name.to_ascii_lowercase().contains(part));
+                    .any(|part| name.to_ascii_lowercase().contains(part))
+                    // Of a system parameter: some are passwords.
+                    || name == "value";
                 match value {
-                    Value::String(text) if is_secret => *text = STRUCK.to_owned(),
-                    Value::Number(_) if is_secret => *value = STRUCK.into(),
+                    Value::String(text) if is_secret => *text = "****".to_owned(),
+                    Value::Number(_) if is_secret => *value = "****".into(),
                     // Receivers are often known by a secret path.
                     Value::String(text) if name == "url" => {
                         let origin = reqwest::Url::parse(text).map(|url| url.origin().ascii_serialization());
-                        *text = origin.unwrap_or_else(|_| STRUCK.to_owned());
+                        *text = origin.unwrap_or_else(|_| "****".to_owned());
                     }
                     other => strike(other),
                 }
@@ -286,19 +270,13 @@ mod tests {
 
     #[test]
     fn no_secret_is_noted() {
-        let body = json!({"command_password": "abc", "web_password": 12, "url": "https://u:p@hooks.example/T0/secret?k=1",
+        let body = json!({"command_password": "abc", "web_password": 12, "value": "def", "url": "https://u:p@hooks.example/T0/secret?k=1",
             "nested": [{"Token": "x", "number": "13012345678"}], "proof": {"kind": "path"}});
         assert_eq!(
             noted(body.to_string().as_bytes()),
-            json!({"command_password": "****", "web_password": "****", "url": "https://hooks.example",
+            json!({"command_password": "****", "web_password": "****", "value": "****", "url": "https://hooks.example",
                 "nested": [{"Token": "****", "number": "13012345678"}], "proof": {"kind": "path"}})
         );
-        let write = |name: &str| json!({"command": "write_parameter", "name": name, "value": "abc"});
-        for (name, value) in
-            [("API_PASSWORD", "****"), (" api_password", "****"), ("PORT_DTMF_DETECT", "abc")]
-        {
-            assert_eq!(noted(write(name).to_string().as_bytes())["value"], value, "{name}");
-        }
         assert_eq!(noted(b"password=abc"), json!({"bytes": 12}));
         assert_eq!(noted(&vec![b'1'; NOTED + 1]), json!({"bytes": NOTED + 1}));
     }

@@ -306,7 +306,7 @@ fn takes_token_in_query(path: &str) -> bool {
 }
 
 /// The value of a query parameter, decoded.
-pub(super) fn query_value(query: &str, name: &str) -> Option<String> {
+pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
     let pairs = actix_web::web::Query::<Vec<(String, String)>>::from_query(query).ok()?.into_inner();
     pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }

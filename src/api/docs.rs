@@ -12,8 +12,8 @@ use super::error::{Problem, ProblemBody};
 use super::input::Params;
 use super::{
     State, adoption, audit, call_actions, calls, commands, configure, devices, entities, erasures, events,
-    observe, quarantine, recordings, records, statistics, stream, targets, timeline, tokens, webhooks,
-    websocket,
+    forwarding, observe, quarantine, recordings, records, statistics, stream, targets, timeline, tokens,
+    webhooks, websocket,
 };
 
 /// The whole API.
@@ -38,7 +38,8 @@ use super::{
         webhooks::list, webhooks::create, webhooks::one, webhooks::change, webhooks::remove, webhooks::ping,
         webhooks::rotate, webhooks::deliveries, webhooks::redeliver,
         targets::list, targets::create, targets::one, targets::change, targets::remove, targets::deliveries,
-        targets::redeliver, quarantine::list, audit::list, audit::verify, erasures::create, erasures::list, erasures::one,
+        targets::redeliver, forwarding::one, forwarding::deliveries, forwarding::import, forwarding::completeness,
+        quarantine::list, audit::list, audit::verify, erasures::create, erasures::list, erasures::one,
         observe::metrics, observe::device_metrics, observe::healthz, observe::readyz,
     ),
     components(schemas(ProblemBody, events::EventEnvelope)),
@@ -55,6 +56,7 @@ use super::{
         (name = "events", description = "What changed: past, as a stream, over WebSocket"),
         (name = "webhooks", description = "Events delivered to URLs"),
         (name = "targets", description = "The devices' own reports, passed on to application servers"),
+        (name = "forwarding", description = "Call records forwarded as the vendor's devices do, and how complete devices' own files find us"),
         (name = "tokens", description = "Who may use the API"),
         (name = "audit", description = "Who did what and who heard what; erasing a number"),
         (name = "operation", description = "Health and metrics"),

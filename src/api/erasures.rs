@@ -88,7 +88,8 @@ pub(super) async fn create(
     }
     let webhooks = state.services.webhooks.all().into_iter().map(|known| known.id.clone());
     let targets = state.services.targets.all().into_iter().map(|known| known.id.clone());
-    let receivers = webhooks.chain(targets).collect();
+    let forwarding = state.services.forwarding.known().filter(|known| !known.settings().target.is_empty());
+    let receivers = webhooks.chain(targets).chain(forwarding.map(|known| known.id.clone())).collect();
     let reason = reason.map(|reason| privacy::mask(&reason).into_owned());
     let erasure = state.services.erase(number, reason, receivers).await?;
     let location = format!("/api/v1/erasures/{}", erasure.id);

@@ -25,6 +25,7 @@ pub mod error;
 mod events;
 mod feed;
 mod filter;
+mod forwarding;
 mod input;
 mod mask;
 mod middleware;
@@ -243,6 +244,10 @@ fn routes(app: &mut web::ServiceConfig) {
         get => targets::one, patch => targets::change, delete => targets::remove);
     route!("/api/v1/targets/{target}/deliveries", "GET", get => targets::deliveries);
     route!("/api/v1/targets/{target}/deliveries/redeliver", "POST", post => targets::redeliver);
+    route!("/api/v1/cdr-forwarding", "GET", get => forwarding::one);
+    route!("/api/v1/cdr-forwarding/deliveries", "GET", get => forwarding::deliveries);
+    route!("/api/v1/devices/{device}/cdr-files", "POST", post => forwarding::import);
+    route!("/api/v1/devices/{device}/completeness", "GET", get => forwarding::completeness);
     route!("/api/v1/audit", "GET", get => audit::list);
     route!("/api/v1/audit/verify", "GET", get => audit::verify);
     route!("/api/v1/erasures", "GET, POST", get => erasures::list, post => erasures::create);

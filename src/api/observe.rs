@@ -74,6 +74,8 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
         let standing = target.standing();
         metrics.target(&target.id, standing.pending, standing.lag(now), standing.counts.lost);
     }
+    let standing = state.services.forwarding.known().map(|known| known.standing()).unwrap_or_default();
+    metrics.forwarding(standing.pending, standing.lag(now));
     let text = metrics.scrape(census)?;
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))
 }

@@ -22,12 +22,22 @@ use super::auth::Caller;
 use super::error::{Kind as Wrong, Problem, ProblemBody};
 use super::input::{self, LIMIT_MAX, Page, Params, bad_cursor, cursor, limit, place};
 use super::view;
+use crate::config::NumbersConfig;
+use crate::numbers;
 use crate::storage::records::{Kind, Number, Query};
 
 /// Pages that hold nothing of what is wanted, or nothing the caller may see, are read on, so often and so long. Then the
 /// page is given as it is, with where to go on.
 const PAGES: usize = 100;
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// In which spellings numbers are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Spelling {
+    Any,
+    AsWritten,
+}
 
 /// Which records are wanted.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
@@ -53,12 +63,14 @@ pub(super) struct RecordQuery {
     /// Call records of this type: `IN`, `OU`, …
     #[serde(rename = "type")]
     kind: Option<String>,
-    /// This number is in it.
+    /// This number is in it, in whatever spelling of the place (`[numbers]` of the configuration).
     number: Option<String>,
-    /// A number that begins so is in it.
+    /// A number that begins so is in it; an international beginning (`+86…`) in every spelling.
     number_prefix: Option<String>,
     /// A number that ends so is in it.
     number_suffix: Option<String>,
+    /// `any`, or `as_written`: numbers only as devices wrote them. `any` if not given.
+    spelling: Option<Spelling>,
     /// How many items a page has: 1 to 1000, 100 if not given. In an export: all if not given.
     limit: Option<usize>,
     /// `next_cursor` of the page before.
@@ -94,8 +106,11 @@ impl Search {
             here.map(|device| device.settings.id.clone()).collect::<HashSet<_>>()
         };
         let mut devices = query.site.as_ref().map(of_site);
+        let mut site = None;
         if let Some(id) = &query.device {
-            let id = view::device(state, &caller, id)?.settings.id.clone();
+            let device = view::device(state, &caller, id)?;
+            site = Some(device.settings.site.clone());
+            let id = device.settings.id.clone();
             let is_there = devices.as_ref().is_none_or(|devices| devices.contains(&id));
             devices = Some(HashSet::from_iter(is_there.then_some(id)));
         }
@@ -115,12 +130,18 @@ impl Search {
         for (field, value) in sought {
             value.as_deref().map_or(Ok(()), |value| caller.may_look_for(field, value))?;
         }
-        let is = |number: Option<String>| number.map(Number::Is);
+        let rules = &state.services.config.numbers;
+        let site = query.site.clone().or(site);
+        let as_written = query.spelling == Some(Spelling::AsWritten);
+        let spelled = |number: String, by: fn(&str, &NumbersConfig, Option<&str>) -> Vec<String>| {
+            if as_written { vec![number] } else { by(&number, rules, site.as_deref()) }
+        };
+        let ends = |end: String| numbers::compact(&end).filter(|_| !as_written).unwrap_or(end);
         let numbers = [
-            is(query.extension),
-            is(query.number),
-            query.number_prefix.map(Number::Begins),
-            query.number_suffix.map(Number::Ends),
+            query.extension.map(|number| Number::Is(vec![number])),
+            query.number.map(|number| Number::Is(spelled(number, numbers::spellings))),
+            query.number_prefix.map(|start| Number::Begins(spelled(start, numbers::beginnings))),
+            query.number_suffix.map(|end| Number::Ends(vec![ends(end)])),
         ];
         let before = query.cursor.as_deref().map(|text| place(T::LIST, text)).transpose()?;
         let time = |time: Option<Timestamp>| time.map(|time| time.0);

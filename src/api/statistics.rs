@@ -1,8 +1,10 @@
 //! `/statistics`: how many calls, how many answered and in time, how long they rang, waited and talked.
 
-use std::collections::HashSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 
 use actix_web::web;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use switchroom_domain::id::DeviceId;
 use switchroom_domain::time::Timestamp;
@@ -17,6 +19,8 @@ use crate::storage::statistics::{DAY, Dimension, HOUR, Line, Query, Sums};
 
 /// The time of which statistics are given if none is said.
 const SPAN: i64 = DAY;
+/// For so many days at once days of a zone are given: they are summed from hours.
+const LOCAL_DAYS: i64 = 100;
 /// Most lines of one answer.
 const LINES: usize = 10_000;
 
@@ -46,7 +50,10 @@ pub(super) struct StatisticsQuery {
     device: Option<String>,
     /// Only of this site.
     site: Option<String>,
-    /// `hour`, `day` (in UTC), `device`, `direction`, `extension`, `trunk`, `queue`; several with commas, but only one of
+    /// The zone in which days begin, as `Asia/Shanghai`; UTC if not given. Sums are of whole hours: where a zone's days begin
+    /// within an hour of UTC, that hour counts to the day in which it begins.
+    timezone: Option<String>,
+    /// `hour`, `day`, `device`, `direction`, `extension`, `trunk`, `queue`; several with commas, but only one of
     /// the last four. None: one line for all.
     group_by: Option<String>,
 }
@@ -161,6 +168,39 @@ fn groups(text: Option<&str>) -> Result<Vec<By>, Problem> {
     Ok(groups)
 }
 
+/// A zone that is not UTC.
+fn zone(name: Option<&str>) -> Result<Option<TimeZone>, Problem> {
+    let Some(name) = name else { return Ok(None) };
+    let wrong = |_| {
+        let name: String = name.chars().take(60).collect();
+        let detail = format!("{name:?} is no timezone; use a name as Asia/Shanghai or Europe/Berlin");
+        Problem::new(Kind::BadParameter, detail).field("timezone")
+    };
+    let zone = TimeZone::get(name).map_err(wrong)?;
+    Ok(Some(zone).filter(|zone| *zone != TimeZone::UTC))
+}
+
+/// Sums of hours as sums of a zone's days.
+fn local_days(hours: Vec<(Line, Option<DeviceId>)>, zone: &TimeZone) -> Vec<(Line, Option<DeviceId>)> {
+    let mut days: BTreeMap<_, (Line, Option<DeviceId>)> = BTreeMap::new();
+    for (mut line, device) in hours {
+        line.at = line.at.map(|at| day_of(at, zone).unwrap_or(at));
+        match days.entry((line.at, line.device, line.key.clone())) {
+            Entry::Occupied(mut day) => day.get_mut().0.sums.add(&line.sums, 1),
+            Entry::Vacant(place) => {
+                place.insert((line, device));
+            }
+        }
+    }
+    days.into_values().collect()
+}
+
+/// When the day of the zone begins that this time is in.
+fn day_of(at: i64, zone: &TimeZone) -> Option<i64> {
+    let local = jiff::Timestamp::from_millisecond(at).ok()?.to_zoned(zone.clone());
+    Some(local.start_of_day().ok()?.timestamp().as_millisecond())
+}
+
 /// Statistics of calls, from sums that are kept with the conversations.
 #[utoipa::path(get, path = "/api/v1/statistics", tag = "records", params(StatisticsQuery),
     responses((status = 200, body = Statistics), (status = 400, body = ProblemBody)))]
@@ -193,6 +233,15 @@ pub(super) async fn statistics(
         None => None,
     };
     let has = |by| groups.contains(&by);
+    let zone = zone(query.timezone.as_deref())?;
+    // Days of another zone are summed from hours.
+    let by_local_day = zone.filter(|_| has(By::Day));
+    if by_local_day.is_some() && until.0.saturating_sub(since.0) > LOCAL_DAYS * DAY {
+        let detail = format!(
+            "days of a timezone are given for {LOCAL_DAYS} days at once; ask for less time, or in UTC"
+        );
+        return Err(Problem::new(Kind::BadParameter, detail).field("timezone"));
+    }
     let keys =
         [(By::Extension, Dimension::Extension), (By::Trunk, Dimension::Trunk), (By::Queue, Dimension::Queue)];
     let by_key = keys.into_iter().find(|(by, _)| has(*by)).map(|(_, dimension)| dimension);
@@ -202,12 +251,15 @@ pub(super) async fn statistics(
         until: until.0,
         devices: Vec::new(),
         dimension,
-        grain: if has(By::Hour) { Some(HOUR) } else { has(By::Day).then_some(DAY) },
+        grain: if has(By::Hour) || by_local_day.is_some() { Some(HOUR) } else { has(By::Day).then_some(DAY) },
         by_device: has(By::Device),
         by_key: by_key.is_some() || has(By::Direction),
     };
     let devices = devices.map(|devices: HashSet<DeviceId>| devices.into_iter().collect());
-    let found = state.services.reader.statistics(sums, devices).await?;
+    let mut found = state.services.reader.statistics(sums, devices).await?;
+    if let Some(zone) = by_local_day {
+        found = local_days(found, &zone);
+    }
     if found.len() > LINES {
         let detail = format!(
             "{} lines are more than {LINES}; ask for less time, one device, or fewer groups",
@@ -218,4 +270,36 @@ pub(super) async fn statistics(
     let items =
         found.into_iter().map(|(line, device)| StatisticsLine::new(line, device, dimension)).collect();
     Ok(web::Json(Statistics { since, until, items }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_of_a_zone_are_summed_from_their_hours() {
+        let zone = zone(Some("Asia/Shanghai")).expect("there is one").expect("it is not UTC");
+        let at = |text: &str| text.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
+        let line = |hour: &str, calls| Line {
+            at: Some(at(hour)),
+            device: None,
+            key: None,
+            sums: Sums { calls, ..Sums::default() },
+        };
+        let hours =
+            ["2026-11-20T15:00:00Z", "2026-11-20T16:00:00Z", "2026-11-21T15:00:00Z", "2026-11-21T16:00:00Z"];
+        let hours = hours.iter().zip([1, 2, 4, 8]).map(|(hour, calls)| (line(hour, calls), None)).collect();
+        let days: Vec<(i64, i64)> = local_days(hours, &zone)
+            .iter()
+            .map(|(line, _)| (line.at.expect("a day"), line.sums.calls))
+            .collect();
+        let expected =
+            [("2026-11-19T16:00:00Z", 1), ("2026-11-20T16:00:00Z", 6), ("2026-11-21T16:00:00Z", 8)];
+        assert_eq!(days, expected.map(|(day, calls)| (at(day), calls)));
+        // A day of 23 hours.
+        let berlin = super::zone(Some("Europe/Berlin")).expect("there is one").expect("it is not UTC");
+        assert_eq!(day_of(at("2026-03-29T21:30:00Z"), &berlin), Some(at("2026-03-28T23:00:00Z")));
+        assert!(super::zone(Some("UTC")).expect("there is one").is_none());
+        assert_eq!(super::zone(Some("Mars/Base")).expect_err("there is none").kind(), Kind::BadParameter);
+    }
 }

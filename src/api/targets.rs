@@ -16,10 +16,10 @@ use super::error::{Kind, Problem, ProblemBody};
 use super::input::{self, Body, Page, Params, limit, page, time};
 use super::target_input::{NewTarget, TargetChange};
 use super::webhook_input::WebhookState;
-use crate::delivery::{Item, MOST};
+use crate::delivery::{Feed, Item, MOST};
 use crate::storage::StorageError;
 use crate::storage::deliveries::{self as store, Attempt, Delivery, State as DeliveryState};
-use crate::targets::{Confirm, Connection, Known, Method, TABLES};
+use crate::targets::{Confirm, Connection, Known, Method};
 
 /// A target. Its password is never read back.
 #[derive(Debug, Serialize, ToSchema)]
@@ -313,8 +313,17 @@ pub(super) async fn deliveries(
     path: web::Path<String>,
     Params(query): Params<PassedOnQuery>,
 ) -> Result<web::Json<Page<PassedOnView>>, Problem> {
-    const LIST: &str = "passed_on";
     let known = find(&state, &caller, &path)?;
+    passed_on(&state, &known, query).await.map(web::Json)
+}
+
+/// What became of reports: of a target's, or of those that are forwarded.
+pub(super) async fn passed_on<F: Feed>(
+    state: &State,
+    known: &crate::delivery::Known<F>,
+    query: PassedOnQuery,
+) -> Result<Page<PassedOnView>, Problem> {
+    const LIST: &str = "passed_on";
     let limit = limit(query.limit)?;
     let wanted = query.state.as_deref().map(|name| {
         let detail = format!("{name:?} is no state of a delivery; pending, delivered, failed or gap");
@@ -337,11 +346,11 @@ pub(super) async fn deliveries(
     }
     let key = known.key;
     let found =
-        state.services.reader.query(move |connection| TABLES.deliveries(connection, key, &wish)).await?;
+        state.services.reader.query(move |connection| F::TABLES.deliveries(connection, key, &wish)).await?;
     let more = found.len() > limit;
     let items: Vec<PassedOnView> = found.into_iter().take(limit).map(PassedOnView::from).collect();
     let next_cursor = items.last().filter(|_| more).map(|last| input::cursor(LIST, &last.cursor));
-    Ok(web::Json(Page { items, next_cursor }))
+    Ok(Page { items, next_cursor })
 }
 
 /// What is to be passed on again: one report of the delivery log, or those of a time.

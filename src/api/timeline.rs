@@ -22,12 +22,15 @@ use super::view::device;
 use crate::commands::shown;
 use crate::storage::Published;
 use crate::storage::block::Stretch;
+use crate::storage::deliveries::{Attempt, Delivery, State as DeliveryState};
 use crate::storage::records;
 
 /// How long before its first event a call's reports may have come.
 const BEFORE: Millis = Millis::from_secs(2);
 /// How long after a call's end its records and the rest of it come.
 const AFTER: Millis = Millis::from_secs(60);
+/// How many deliveries of its events, and of its reports, a timeline tells at most.
+const DELIVERIES: usize = 2_000;
 /// How many inputs of its device a timeline looks through.
 const LOOKED_AT: usize = 200_000;
 
@@ -122,7 +125,7 @@ struct Item {
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     /// `report` (what came in), `note` (what we noted ourselves: a command that was sent, a correction by asking),
-    /// `event` (what was made of it), `command`.
+    /// `event` (what was made of it), `command`, `delivery` (of an event to a webhook, of a report to a target).
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<ReportView>,
@@ -131,6 +134,30 @@ struct Item {
     event: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<CommandView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<Delivered>,
+}
+
+/// What became of an event or report at one of the places that get them; for operators and admins.
+#[derive(Debug, Serialize, ToSchema)]
+struct Delivered {
+    /// The webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<String>,
+    /// The target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    /// The event's or report's id.
+    #[schema(value_type = Option<String>)]
+    item: Option<uuid::Uuid>,
+    /// Its kind.
+    #[serde(rename = "of")]
+    #[schema(value_type = String, example = "call.ended")]
+    name: switchroom_domain::Text,
+    /// What became of it.
+    state: DeliveryState,
+    /// The last attempts, the oldest first.
+    attempts: Vec<Attempt>,
 }
 
 impl Item {
@@ -138,7 +165,7 @@ impl Item {
         let report = ReportView::from(entry);
         let is_note = report.dialect.as_deref().is_none_or(|dialect| dialect == INTERNAL);
         let kind = if is_note { "note" } else { "report" };
-        Self { at: report.at, kind, report: Some(report), event: None, command: None }
+        Self { at: report.at, kind, report: Some(report), event: None, command: None, delivery: None }
     }
 
     fn event(published: &Published) -> Result<Self, Problem> {
@@ -146,11 +173,27 @@ impl Item {
         published.write_json(&mut text);
         let event = RawValue::from_string(text).map_err(|error| Problem::internal(&error))?;
         let at = published.sealed.event.at;
-        Ok(Self { at, kind: "event", report: None, event: Some(event), command: None })
+        Ok(Self { at, kind: "event", report: None, event: Some(event), command: None, delivery: None })
     }
 
     fn command(view: CommandView) -> Self {
-        Self { at: view.created_at, kind: "command", report: None, event: None, command: Some(shown(view)) }
+        let at = view.created_at;
+        let command = Some(shown(view));
+        Self { at, kind: "command", report: None, event: None, command, delivery: None }
+    }
+
+    fn delivery(webhook: Option<String>, target: Option<String>, delivery: Delivery) -> Self {
+        let body = delivery.body;
+        let at = body.attempts.last().map_or(delivery.at, |attempt| attempt.at);
+        let delivery = Delivered {
+            webhook,
+            target,
+            item: delivery.item,
+            name: body.kind,
+            state: delivery.state,
+            attempts: body.attempts,
+        };
+        Self { at, kind: "delivery", report: None, event: None, command: None, delivery: Some(delivery) }
     }
 }
 
@@ -174,20 +217,37 @@ pub(super) async fn timeline(
     let until = call.ended_at.map_or(Timestamp(i64::MAX), |ended| ended.plus(AFTER));
     let span = (call.started_at.minus(BEFORE), until);
     let stretch = reader.stretch(call.device.clone(), span, 0, LOOKED_AT).await?.unwrap_or_default();
-    let entries = entries_of(&state, &call, &stretch).await?;
+    let entries = entries_of(&state, &caller, &call, &stretch).await?;
     Ok(web::Json(Timeline { call, entries, conversation }))
 }
 
-async fn entries_of(state: &State, call: &CallView, stretch: &Stretch) -> Result<Vec<Item>, Problem> {
+async fn entries_of(
+    state: &State,
+    caller: &Caller,
+    call: &CallView,
+    stretch: &Stretch,
+) -> Result<Vec<Item>, Problem> {
     let data = |published: &Published| published.sealed.event.data.clone();
     let mine: Vec<&Published> = stretch.events.iter().filter(|p| data(p).call == Some(call.id)).collect();
     let reports: HashSet<ReportId> = mine.iter().filter_map(|p| data(p).report).collect();
     let commands: BTreeSet<CommandId> = mine.iter().filter_map(|p| data(p).command?.parse().ok()).collect();
     let mut items: Vec<Item> = Vec::new();
-    for (_, entry) in &stretch.inputs {
+    let mut places: Vec<u64> = Vec::new();
+    for (place, entry) in &stretch.inputs {
         if matches!(entry, Entry::Report(_)) && reports.contains(&Minter::report_id(entry.seed())) {
             items.push(Item::report(entry));
+            places.push(place.cast_unsigned());
         }
+    }
+    if caller.require(&[Role::Admin, Role::Operator]).is_ok() {
+        let cursors: Vec<u64> = mine.iter().map(|published| published.cursor).collect();
+        let deliveries = state.services.reader.query(move |connection| {
+            let webhooks = crate::webhooks::TABLES.of_cursors(connection, &cursors, DELIVERIES)?;
+            Ok((webhooks, crate::targets::TABLES.of_cursors(connection, &places, DELIVERIES)?))
+        });
+        let (webhooks, targets) = deliveries.await?;
+        items.extend(webhooks.into_iter().map(|(id, delivery)| Item::delivery(Some(id), None, delivery)));
+        items.extend(targets.into_iter().map(|(id, delivery)| Item::delivery(None, Some(id), delivery)));
     }
     for published in mine {
         items.push(Item::event(published)?);
@@ -198,6 +258,7 @@ async fn entries_of(state: &State, call: &CallView, stretch: &Stretch) -> Result
     let rank = |kind: &str| match kind {
         "command" => 0,
         "event" => 2,
+        "delivery" => 3,
         _ => 1,
     };
     items.sort_by_key(|item| (item.at, rank(item.kind)));

@@ -95,6 +95,7 @@ fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("model", differ(&old.model, &new.model)),
         ("commands", differ(&old.commands, &new.commands)),
         ("om_endpoint", differ(&old.om_endpoint, &new.om_endpoint)),
+        ("cdr_forward", differ(&old.cdr_forward, &new.cdr_forward)),
         ("recordings", differ(&old.recordings, &new.recordings)),
         ("metrics", differ(&old.metrics, &new.metrics)),
     ]

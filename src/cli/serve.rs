@@ -33,6 +33,9 @@ async fn serve(mut config: Config, path: Option<&Path>) -> anyhow::Result<()> {
     if let Some(om) = config.om_endpoint.listen {
         ports::must_be_free("om_endpoint.listen", om)?;
     }
+    if let Some(forward) = config.cdr_forward.listen {
+        ports::must_be_free("cdr_forward.listen", forward)?;
+    }
     let app = App::start(config.clone()).await?;
     let scheme = if config.api.tls_certificate.is_some() { "https" } else { "http" };
     output::say(&format!("API, docs and metrics:    {scheme}://{}", app.api_address))?;
@@ -45,6 +48,11 @@ async fn serve(mut config: Config, path: Option<&Path>) -> anyhow::Result<()> {
     output::say(&format!("Devices report to:        http://{place}/"))?;
     if let Some(om) = app.om_address {
         output::say(&format!("OM applications command:  http://{om}/DEVICE/xml"))?;
+    }
+    if let Some(forward) = app.forward_address {
+        output::say(&format!(
+            "CDR forwarding is set up: http://{forward}/Auth?method=gw.config.set&pass=..."
+        ))?;
     }
     tracing::info!(api = %app.api_address, reports = %app.reports_address, "switchroom serves");
     loop {

@@ -6,8 +6,8 @@ use anyhow::Context;
 use switchroom_domain::id::DeviceId;
 
 use super::{check_config, output, usage_error};
-use crate::storage::Location;
 use crate::storage::tokens::{self, Role, Scope};
+use crate::storage::{Location, audit};
 
 /// Options of `switchroom token`.
 #[derive(Debug, clap::Args)]
@@ -75,13 +75,31 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = check_config::load(create.config.as_deref())?;
     let location: Location = config.store.url.parse().context("store.url")?;
     let is_new = matches!(&location, Location::Sqlite(path) if !path.exists());
-    let connection =
+    let mut connection =
         crate::storage::open(&location).with_context(|| format!("the store {location} cannot be opened"))?;
     let scope = Scope {
         devices: create.device.iter().map(|device| device.0.clone()).collect(),
         extensions: create.extension.clone(),
     };
-    let (_, secret) = tokens::create(&connection, &create.name, create.role, scope)?;
+    let details = serde_json::json!({"name": create.name, "role": create.role.as_str(), "devices": scope.devices,
+        "extensions": scope.extensions});
+    let transaction = connection.transaction()?;
+    // A server may be at work: nobody else adds to the chain meanwhile.
+    audit::lock(&transaction)?;
+    let (token, secret) = tokens::create(&transaction, &create.name, create.role, scope)?;
+    let note = audit::Note {
+        at: crate::clock::now(),
+        token: "command-line".to_owned(),
+        role: Role::Admin.as_str().to_owned(),
+        address: String::new(),
+        action: "switchroom token create".to_owned(),
+        device: None,
+        status: 201,
+        details: serde_json::json!({"token": token.id, "made": details}).to_string(),
+        salt: crate::random::bytes(),
+    };
+    audit::append(&transaction, &note)?;
+    transaction.commit()?;
     if is_new {
         tracing::warn!("there was no store at {location}; a new one was made for this token");
     }

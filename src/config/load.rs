@@ -123,6 +123,7 @@ fn set(table: &mut Table, name: &str, value: String) -> Result<(), ConfigError> 
 /// `file:PATH` is read; the text is the file's without its last line end.
 fn resolve_secrets(config: &mut Config) -> Result<(), ConfigError> {
     resolve(&mut config.api.admin_token)?;
+    resolve(&mut config.cdr_forward.password)?;
     if let Some(s3) = &mut config.recordings.s3 {
         resolve(&mut s3.secret_access_key)?;
     }
@@ -181,6 +182,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if let Err(bad) = config.store.url.parse::<Location>() {
         return Err(ConfigError::Value(format!("store.url: {bad}")));
     }
+    config.numbers.check().map_err(ConfigError::Value)?;
     if config.privacy.mask_numbers_for.contains(&Role::Admin) {
         return wrong("privacy.mask_numbers_for cannot have admin: somebody must see what there is");
     }
@@ -207,6 +209,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     config.om_endpoint.check().map_err(ConfigError::Value)?;
     config.webhooks.check().map_err(ConfigError::Value)?;
     config.targets.check().map_err(ConfigError::Value)?;
+    config.cdr_forward.check().map_err(ConfigError::Value)?;
     let kept = u64::from(config.retention.reports_days) * 24 * 3600;
     if kept > 0 && config.targets.max_age.0.as_secs() > kept {
         return wrong(
@@ -252,6 +255,7 @@ pub fn masked(config: &Config) -> String {
         }
     };
     mask(&mut config.api.admin_token);
+    mask(&mut config.cdr_forward.password);
     if let Some(s3) = &mut config.recordings.s3 {
         mask(&mut s3.secret_access_key);
     }

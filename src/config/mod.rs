@@ -1,8 +1,10 @@
 //! Configuration: a TOML file, every key also as an environment variable. The commented default file
 //! (`switchroom.toml` beside this module) is the manual; a test holds the two together.
 
+mod cdr_forward;
 mod keeping;
 mod load;
+mod numbers;
 mod om_endpoint;
 mod outward;
 mod s3;
@@ -11,8 +13,10 @@ mod span;
 #[cfg(test)]
 mod tests;
 
+pub use cdr_forward::CdrForwardConfig;
 pub use keeping::{PrivacyConfig, RetentionConfig};
 pub use load::{ConfigError, Environment, ProcessEnvironment, load, masked, secret};
+pub use numbers::{Numbering, NumbersConfig};
 pub use om_endpoint::{AddressRange, OmClient, OmEndpointConfig};
 pub(crate) use outward::LONGEST_DELAY;
 pub use outward::{OutwardConfig, TargetsConfig, WebhooksConfig};

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use switchroom_domain::time::Millis;
 
+use super::cdr_forward::CdrForwardConfig;
 use super::keeping::{PrivacyConfig, RetentionConfig};
+use super::numbers::NumbersConfig;
 use super::om_endpoint::OmEndpointConfig;
 use super::outward::{OutwardConfig, TargetsConfig, WebhooksConfig};
 use super::s3::S3Config;
@@ -35,12 +37,16 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// Reports passed on to targets.
     pub targets: TargetsConfig,
+    /// Call records forwarded as the vendor's devices do.
+    pub cdr_forward: CdrForwardConfig,
     /// Recordings of calls.
     pub recordings: RecordingsConfig,
     /// How long what is remembered is kept.
     pub retention: RetentionConfig,
     /// Who may see telephone numbers.
     pub privacy: PrivacyConfig,
+    /// How telephone numbers are written.
+    pub numbers: NumbersConfig,
     /// Prometheus metrics.
     pub metrics: MetricsConfig,
     /// Devices that stand in the file.

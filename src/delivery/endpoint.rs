@@ -230,6 +230,7 @@ impl<F: Feed> Endpoint<F> {
         while self.book.under_way() < most {
             let Some(delivery) = self.book.start(now) else { return };
             let (cursor, at, again) = (delivery.cursor, delivery.at, delivery.body.again);
+            let failed = delivery.body.failed;
             let item = self.items.remove(&cursor);
             if !again && is_too_old(&limits, at, now) {
                 F::count(&self.shared.metrics, "gap");
@@ -240,7 +241,7 @@ impl<F: Feed> Endpoint<F> {
                 continue;
             }
             let (shared, wish, line) = (Arc::clone(&self.shared), self.known.wish(), Arc::clone(&self.line));
-            self.attempts.push(Box::pin(attempt(shared, wish, line, cursor, item, limits.timeout)));
+            self.attempts.push(Box::pin(attempt(shared, wish, line, cursor, item, failed, limits.timeout)));
         }
     }
 
@@ -406,6 +407,12 @@ impl<F: Feed> Endpoint<F> {
                 self.counts.delivered += 1;
                 self.book.settle(cursor, State::Delivered, Some(attempt), None);
             }
+            Outcome::Kept { wanted, note } => {
+                F::count(metrics, "kept");
+                self.counts.kept += 1;
+                let state = if *wanted { State::Delivered } else { State::Failed };
+                self.book.settle(cursor, state, Some(attempt), Some(note.clone()));
+            }
             Outcome::Gone => {
                 F::count(metrics, "retried");
                 self.book.failed(cursor, Some(attempt));
@@ -427,6 +434,9 @@ impl<F: Feed> Endpoint<F> {
                     }
                 }
             }
+        }
+        if !F::PAUSES {
+            return self.health.note_only(&outcome, now);
         }
         match self.health.note(&outcome, last, &limits.schedule, now) {
             Advice::GoOn => {}
@@ -545,6 +555,7 @@ async fn attempt<F: Feed>(
     line: Arc<F::Line>,
     cursor: u64,
     item: Option<F::Item>,
+    failed: u32,
     timeout: Duration,
 ) -> Ended {
     let found = match item {
@@ -553,7 +564,7 @@ async fn attempt<F: Feed>(
     };
     let what = match found {
         Ok(Some(item)) => {
-            let (attempt, outcome) = F::send(shared, wish, line, item, timeout).await;
+            let (attempt, outcome) = F::send(shared, wish, line, item, failed, timeout).await;
             What::Attempted(attempt, outcome)
         }
         Ok(None) => What::Lost,

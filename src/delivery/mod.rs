@@ -144,12 +144,13 @@ pub trait Feed: Sized + Send + Sync + 'static {
     /// A cursor that lies before everything of this time.
     fn before(shared: Arc<Shared<Self>>, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>>;
 
-    /// One attempt.
+    /// One attempt, after so many that have failed.
     fn send(
         shared: Arc<Shared<Self>>,
         wish: Arc<Wish<Self>>,
         line: Arc<Self::Line>,
         item: Self::Item,
+        failed: u32,
         timeout: Duration,
     ) -> impl Future<Output = (Attempt, Outcome)> + Send;
 
@@ -170,6 +171,8 @@ pub trait Feed: Sized + Send + Sync + 'static {
     }
     /// Is a subscription disabled because of how its receiver fares?
     const DISABLES: bool;
+    /// Is a receiver that is down or overloaded left alone for a while?
+    const PAUSES: bool = true;
 
     /// Counts what became of an attempt: `delivered`, `retried`, `failed`, `gap`, `disabled`.
     fn count(metrics: &Metrics, outcome: &'static str);

@@ -27,6 +27,13 @@ pub enum Outcome {
     },
     /// The receiver wants nothing any more: 410.
     Gone,
+    /// It was put aside instead, as this says.
+    Kept {
+        /// That is what was wanted; otherwise the receiver did not take it.
+        wanted: bool,
+        /// Where it is.
+        note: String,
+    },
 }
 
 impl Outcome {
@@ -120,6 +127,7 @@ impl Health {
                 return if was_down { Advice::Back } else { Advice::GoOn };
             }
             Outcome::Gone => return Advice::Disable,
+            Outcome::Kept { .. } => (None, false),
             Outcome::Failed { retry_after, overloaded } => (*retry_after, *overloaded),
         };
         self.in_a_row = self.in_a_row.saturating_add(1);
@@ -142,6 +150,16 @@ impl Health {
         self.given_up |= last;
         let whole = schedule.iter().map(|step| step.0).sum::<Duration>();
         if others_given_up && now.since(since) > millis(whole) { Advice::Disable } else { Advice::GoOn }
+    }
+
+    /// Takes note of an attempt of which nothing follows: each thing has its few attempts, whatever became of others.
+    pub fn note_only(&mut self, outcome: &Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Taken | Outcome::Kept { wanted: true, .. } => *self = Self::default(),
+            _ => {
+                self.failing_since.get_or_insert(now);
+            }
+        }
     }
 
     /// Is the receiver as a whole down?

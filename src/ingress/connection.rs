@@ -41,6 +41,8 @@ const DOCUMENTS: usize = 64;
 const FIRST_READ: usize = 4096;
 /// So often something is read away from a connection that is turned away: a fast sender must not hold the accept loop.
 const TURNED_AWAY_READS: usize = 16;
+/// What a device that forwards its call records with `wait=1` wants to hear of each; others read nothing.
+const SUCCESS: &str = "success";
 /// How long a record may wait for the disk before it is answered as shed.
 const COMMIT: Duration = Duration::from_secs(5);
 
@@ -318,6 +320,8 @@ struct Heard {
     refusal: Option<Refusal>,
     /// The whole answer, to a command of an application.
     reply: Option<Vec<u8>>,
+    /// A call record of an OM is in it, and was not known to be a repeat: it is answered as its forwarding wants it.
+    is_record: bool,
     /// What must come to pass before it is answered.
     pending: Vec<Pending>,
 }
@@ -343,6 +347,8 @@ enum Pending {
         held: Option<oneshot::Receiver<()>>,
         /// Told when it is on disk.
         committed: Option<oneshot::Receiver<()>>,
+        /// It is a call record of an OM.
+        success: bool,
     },
     /// A command of an application is with its device.
     Command(oneshot::Receiver<Vec<u8>>),
@@ -352,7 +358,7 @@ impl Pending {
     /// Gives the whole answer, if it is a command's.
     async fn settled(self) -> Result<Option<Vec<u8>>, Refusal> {
         let (held, committed) = match self {
-            Self::Report { held, committed } => (held, committed),
+            Self::Report { held, committed, .. } => (held, committed),
             Self::Command(reply) => {
                 let reply = reply.await;
                 return reply.map(Some).map_err(|_| Refusal::new(503, "the command could not be passed on"));
@@ -526,6 +532,7 @@ impl Conversation {
         };
         // A document without a head came from something that reads no answers.
         let answer = head.filter(|_| !answered).map(|head| match &heard.refusal {
+            None if heard.is_record => answer(Some(head), 200, SUCCESS, keep),
             None => answer(Some(head), 200, "", keep),
             Some(Refusal { status, detail }) => answer(Some(head), *status, detail, keep),
         });
@@ -579,11 +586,13 @@ impl Conversation {
     fn hear(&mut self, message: Message) -> Heard {
         let received = Instant::now();
         let Message { head, body } = message;
-        let mut heard = Heard { head, refusal: None, reply: None, pending: Vec::new() };
+        let mut heard = Heard { head, refusal: None, reply: None, is_record: false, pending: Vec::new() };
         for document in documents(body) {
             match self.take(heard.head.as_ref(), document, received) {
-                Ok(None) => {}
-                Ok(Some(pending)) => heard.pending.push(pending),
+                Ok(taken) => {
+                    heard.is_record |= matches!(taken, Some(Pending::Report { success: true, .. }));
+                    heard.pending.extend(taken);
+                }
                 Err(refusal) => heard.refusal = Some(refusal),
             }
         }
@@ -747,7 +756,8 @@ impl Conversation {
             ack,
         };
         let held = self.gate.pass(arrived);
-        (held.is_some() || committed.is_some()).then_some(Pending::Report { held, committed })
+        let success = durable && dialect == Dialect::Om;
+        (held.is_some() || committed.is_some()).then_some(Pending::Report { held, committed, success })
     }
 }
 
@@ -798,10 +808,10 @@ pub(crate) async fn drain(stream: &mut TcpStream) {
 fn answer(head: Option<&Head>, status: u16, detail: &str, keep: bool) -> Cow<'static, [u8]> {
     let http10 = head.is_some_and(|head| head.http10);
     match (status, keep, http10) {
-        (200, false, false) => {
+        (200, false, false) if detail.is_empty() => {
             return Cow::Borrowed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         }
-        (200, true, false) => {
+        (200, true, false) if detail.is_empty() => {
             return Cow::Borrowed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
         }
         _ => {}
@@ -819,7 +829,7 @@ fn answer(head: Option<&Head>, status: u16, detail: &str, keep: bool) -> Cow<'st
     };
     let version = if http10 { "1.0" } else { "1.1" };
     let connection = if keep { "keep-alive" } else { "close" };
-    let line = if detail.is_empty() { "" } else { "\n" };
+    let line = if detail.is_empty() || status == 200 { "" } else { "\n" };
     let length = detail.len() + line.len();
     format!(
         "HTTP/{version} {status} {reason}\r\nContent-Length: {length}\r\nContent-Type: text/plain; charset=utf-8\r\n\

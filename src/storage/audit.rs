@@ -10,7 +10,7 @@ use switchroom_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::StorageError;
-use super::db::{self, Connection, OptionalExtension, Row, Value, params, params_from_iter};
+use super::db::{self, Connection, OptionalExtension, Row, Transaction, Value, params, params_from_iter};
 
 /// The hash before the first entry.
 const NOTHING: [u8; 32] = [0; 32];
@@ -229,6 +229,18 @@ impl Kept {
             hash: hex::encode(self.hash),
         }
     }
+}
+
+/// Keeps every other process from the audit log until the transaction ends. SQLite's writers keep each other out by
+/// themselves, from their first change on.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn lock(transaction: &Transaction<'_>) -> Result<(), StorageError> {
+    if transaction.session().is_some() {
+        transaction.execute_batch("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")?;
+    }
+    Ok(())
 }
 
 /// Adds an entry at the end.

@@ -52,11 +52,14 @@ pub struct Progress {
 
 /// What became of everything since a subscription was made. It is written together with the deliveries that it counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// What the receiver took.
     pub delivered: u64,
     /// What was given up.
     pub failed: u64,
+    /// What was put aside because the receiver did not take it.
+    pub kept: u64,
     /// What was too old, or left the log, before it was taken.
     pub lost: u64,
 }
@@ -440,6 +443,34 @@ impl Tables {
         rows.map(|cursor| Ok(cursor?.cast_unsigned())).collect()
     }
 
+    /// What became of the items at these cursors, by the ids of all the subscriptions that have them, up to `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn of_cursors(
+        self,
+        connection: &Connection,
+        cursors: &[u64],
+        limit: usize,
+    ) -> Result<Vec<(String, Delivery)>, StorageError> {
+        let Self { name, item } = self;
+        if cursors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cursors: Vec<String> = cursors.iter().map(ToString::to_string).collect();
+        let mut statement = connection.prepare(&format!(
+            "SELECT d.cursor, d.state, d.{item}, d.at, d.body, s.id FROM {name} s CROSS JOIN {name}_delivery d \
+             ON d.{name} = s.key WHERE d.cursor IN ({}) ORDER BY d.cursor, s.key LIMIT ?",
+            cursors.join(",")
+        ))?;
+        let mut rows = statement.query(params![i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push((row.get(5)?, read(row)?));
+        }
+        Ok(found)
+    }
+
     /// Deliveries of a subscription, the newest first.
     ///
     /// # Errors
@@ -540,7 +571,7 @@ mod tests {
             failing_since: Some(Timestamp(1)),
             disabled: Some(Disabled { reason: "gone".into(), at: Timestamp(2) }),
             replay: Some(Replay { cursor: 1, end: 5, since: Timestamp(0), until: Timestamp(9) }),
-            counts: Counts { delivered: 2, failed: 3, lost: 4 },
+            counts: Counts { delivered: 2, failed: 3, kept: 5, lost: 4 },
         };
         let deliveries = vec![delivery(8, State::Delivered), failed.clone(), delivery(10, State::Delivered)];
         written(&mut connection, key, &Changes { progress: progress.clone(), deliveries, prune: None });

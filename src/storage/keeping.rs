@@ -329,6 +329,8 @@ pub struct Erased {
     pub audit: usize,
     /// Places in reports that were set aside.
     pub quarantine: usize,
+    /// Places in call records that are kept in files.
+    pub kept_cdrs: usize,
 }
 
 /// The erasure of a number.
@@ -354,7 +356,7 @@ pub struct Erasure {
     pub erased: Erased,
     /// Settings of extensions that were assigned through here and name it: they are kept, change them yourself.
     pub settings_kept: usize,
-    /// Webhooks and targets that get events: what they took before is with them, and they must be told.
+    /// Webhooks and targets that get events, and `cdr` for the application server that records are forwarded to: what they took before is with them, and they must be told.
     pub receivers: Vec<String>,
 }
 

@@ -16,6 +16,7 @@ pub mod deliveries;
 pub mod desired;
 pub mod devices;
 mod dialect;
+pub mod forwarding;
 pub mod hub;
 pub mod keeping;
 pub mod location;

@@ -28,6 +28,7 @@ const TABLES: &[Table] = &[
     table("device", &["key"]),
     table("webhook", &["key"]),
     table("target", &["key"]),
+    table("forwarding", &["key"]),
     table("meta", &["key"]),
     large("log", &["last_report"]),
     large("snapshot", &["device"]),
@@ -47,6 +48,9 @@ const TABLES: &[Table] = &[
     table("desired", &["device", "kind", "key"]),
     table("webhook_delivery", &["webhook", "cursor"]),
     table("target_delivery", &["target", "cursor"]),
+    table("forwarding_delivery", &["forwarding", "cursor"]),
+    table("kept_cdr", &["cursor"]),
+    table("filed_cdr", &["device", "day", "wire_id"]),
     table("audit", &["seq"]),
     table("erasure", &["id"]),
 ];

@@ -13,13 +13,14 @@ use super::StorageError;
 use super::db::{self, Connection, OptionalExtension, Transaction, Value, params, params_from_iter};
 use super::reader::parse;
 use super::statistics::Changes;
+use crate::numbers;
 
 /// So many entries of an index are followed at once, and their records looked at, for a page of those that are wanted.
 const LOOKED_AT: usize = 5_000;
 /// So many entries of the index of numbers are sorted for a number's beginning or end.
 const ENTRIES: usize = 200_000;
 /// Bits of a place below its milliseconds.
-const BITS: u32 = 20;
+pub(super) const BITS: u32 = 20;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +43,21 @@ impl Kind {
 /// A number that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Number {
-    /// This one.
-    Is(String),
+    /// One of these spellings.
+    Is(Vec<String>),
     /// One that begins so.
-    Begins(String),
+    Begins(Vec<String>),
     /// One that ends so.
-    Ends(String),
+    Ends(Vec<String>),
 }
 
 impl Number {
-    /// How it looks among the parties of a record.
-    fn pattern(&self) -> String {
+    /// How its spellings look among the parties of a record.
+    fn patterns(&self) -> Vec<String> {
         match self {
-            Self::Is(number) => format!("|{}|", clean(number)),
-            Self::Begins(start) => format!("|{}", clean(start)),
-            Self::Ends(end) => format!("{}|", clean(end)),
+            Self::Is(numbers) => numbers.iter().map(|number| format!("|{}|", clean(number))).collect(),
+            Self::Begins(starts) => starts.iter().map(|start| format!("|{}", clean(start))).collect(),
+            Self::Ends(ends) => ends.iter().map(|end| format!("{}|", clean(end))).collect(),
         }
     }
 }
@@ -144,7 +145,8 @@ impl Fields {
 
 fn parties<'a>(numbers: impl IntoIterator<Item = &'a Option<switchroom_domain::Text>>) -> BTreeSet<String> {
     let named = numbers.into_iter().flatten().filter(|number| !number.is_empty());
-    named.map(|number| clean(number)).collect()
+    // One that is written with hyphens is found without them, too.
+    named.flat_map(|number| std::iter::once(clean(number)).chain(numbers::compact(number))).collect()
 }
 
 fn reversed(text: &str) -> String {
@@ -382,7 +384,11 @@ pub fn get(connection: &Connection, kind: Kind, id: uuid::Uuid) -> Result<Option
 pub fn find(connection: &Connection, kind: Kind, query: &Query) -> Result<Found, StorageError> {
     let mut furthest: Option<Found> = None;
     for way in ways(query) {
-        let found = follow(connection, kind, query, &way)?;
+        let found = match &way {
+            Way::Numbers(numbers) => by_spellings(connection, kind, query, numbers)?,
+            Way::Column(column, value) => follow(connection, kind, query, Index::Column(column, value))?,
+            Way::Newest => follow(connection, kind, query, Index::Place)?,
+        };
         if found.items.len() >= query.limit || found.next.is_none() {
             return Ok(found);
         }
@@ -403,8 +409,8 @@ pub fn find(connection: &Connection, kind: Kind, query: &Query) -> Result<Found,
 
 /// An index that is in order of time for one value.
 enum Way {
-    /// Of a number's entries.
-    Number(String),
+    /// Of the entries of each spelling of a number.
+    Numbers(Vec<String>),
     /// Of a column.
     Column(&'static str, Value),
     /// Of everything.
@@ -414,7 +420,7 @@ enum Way {
 /// The indexes by which what is wanted can be found, those first that are likely to be the narrowest.
 fn ways(query: &Query) -> Vec<Way> {
     let exact = query.numbers.iter().filter_map(|number| match number {
-        Number::Is(number) => Some(Way::Number(clean(number))),
+        Number::Is(numbers) => Some(Way::Numbers(numbers.iter().map(|number| clean(number)).collect())),
         _ => None,
     });
     let column = |name, value: &Option<String>| value.clone().map(|value| Way::Column(name, value.into()));
@@ -466,8 +472,10 @@ fn conditions(query: &Query) -> (String, Vec<Value>) {
         }
     }
     for number in &query.numbers {
-        sql.push_str(" AND instr(r.parties, ?) > 0");
-        values.push(number.pattern().into());
+        let patterns = number.patterns();
+        let each = vec!["instr(r.parties, ?) > 0"; patterns.len()];
+        sql.push_str(&format!(" AND ({})", each.join(" OR ")));
+        values.extend(patterns.into_iter().map(Value::from));
     }
     if !query.devices.is_empty() {
         // Keys are numbers of our own.
@@ -500,18 +508,56 @@ fn one_more(limit: usize) -> Value {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1).into()
 }
 
+/// Of each spelling the newest, then the newest of these: as far as all of them were looked at.
+fn by_spellings(
+    connection: &Connection,
+    kind: Kind,
+    query: &Query,
+    numbers: &[String],
+) -> Result<Found, StorageError> {
+    let mut all = Found::default();
+    for number in numbers {
+        let found = follow(connection, kind, query, Index::Number(number))?;
+        all.items.extend(found.items);
+        all.next = all.next.max(found.next);
+    }
+    // Below the nearest end of what was looked at there may be more of that spelling.
+    if let Some(next) = all.next {
+        all.items.retain(|(place, _)| *place >= next);
+    }
+    all.items.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
+    all.items.dedup_by_key(|(place, _)| *place);
+    if all.items.len() > query.limit {
+        all.items.truncate(query.limit);
+        all.next = all.items.last().map(|(place, _)| *place);
+    }
+    Ok(all)
+}
+
+/// One index, and its value.
+enum Index<'a> {
+    Number(&'a str),
+    Column(&'static str, &'a Value),
+    Place,
+}
+
 /// Follows one index for a while.
-fn follow(connection: &Connection, kind: Kind, query: &Query, way: &Way) -> Result<Found, StorageError> {
+fn follow(
+    connection: &Connection,
+    kind: Kind,
+    query: &Query,
+    index: Index<'_>,
+) -> Result<Found, StorageError> {
     let record = kind.table();
     // The table whose index it is, and what of it; the record's own row is `r`.
-    let (table, i, driven, value) = match way {
-        Way::Number(number) => {
-            (format!("{record}_party"), "i", " AND i.number = ?".to_owned(), Some(number.clone().into()))
+    let (table, i, driven, value) = match index {
+        Index::Number(number) => {
+            (format!("{record}_party"), "i", " AND i.number = ?".to_owned(), Some(number.to_owned().into()))
         }
-        Way::Column(column, value) => {
+        Index::Column(column, value) => {
             (record.to_owned(), "r", format!(" AND r.{column} = ?"), Some(value.clone()))
         }
-        Way::Newest => (record.to_owned(), "r", String::new(), None),
+        Index::Place => (record.to_owned(), "r", String::new(), None),
     };
     let (bounds, values) = bounds(query, i);
     let mut values: Vec<Value> = value.into_iter().chain(values).collect();
@@ -527,9 +573,9 @@ fn follow(connection: &Connection, kind: Kind, query: &Query, way: &Way) -> Resu
     values.push(floor.unwrap_or(i64::MIN).into());
     values.extend(more);
     values.push(one_more(query.limit));
-    let rows = match way {
-        Way::Number(_) => format!("{table} i CROSS JOIN {record} r ON r.place = i.place"),
-        Way::Column(..) | Way::Newest => format!("{record} r"),
+    let rows = match index {
+        Index::Number(_) => format!("{table} i CROSS JOIN {record} r ON r.place = i.place"),
+        Index::Column(..) | Index::Place => format!("{record} r"),
     };
     let sql = format!(
         "SELECT r.place, r.body FROM {rows} WHERE true{driven}{bounds} AND {i}.place > ?{conditions} \
@@ -548,7 +594,7 @@ fn by_devices(connection: &Connection, kind: Kind, query: &Query) -> Result<Foun
     let mut all = Vec::new();
     for device in &query.devices {
         let one = Query { devices: vec![*device], limit: query.limit + 1, ..query.clone() };
-        all.append(&mut follow(connection, kind, &one, &Way::Column("device", (*device).into()))?.items);
+        all.append(&mut follow(connection, kind, &one, Index::Column("device", &(*device).into()))?.items);
     }
     Ok(newest_of(all, query.limit))
 }
@@ -564,14 +610,15 @@ fn newest_of(mut all: Vec<(i64, String)>, limit: usize) -> Found {
 /// By the index of numbers, of which the beginning is known. None: too many begin so.
 fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<Found>, StorageError> {
     let table = kind.table();
-    let Some((index, start)) = query.numbers.iter().find_map(|number| match number {
-        Number::Begins(start) => Some(("party", clean(start))),
-        Number::Ends(end) => Some(("party_end", reversed(&clean(end)))),
+    let Some((index, starts)) = query.numbers.iter().find_map(|number| match number {
+        Number::Begins(starts) => {
+            Some(("party", starts.iter().map(|start| clean(start)).collect::<Vec<String>>()))
+        }
+        Number::Ends(ends) => Some(("party_end", ends.iter().map(|end| reversed(&clean(end))).collect())),
         Number::Is(_) => None,
     }) else {
         return Ok(None);
     };
-    let beyond = format!("{start}\u{10FFFF}");
     let sql = format!(
         "SELECT place FROM {table}_{index} WHERE number >= ? AND number < ? AND place < ? AND place >= ? LIMIT {}",
         ENTRIES + 1
@@ -579,13 +626,15 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
     let until = query.until.map_or(i64::MAX, |until| until << BITS);
     let before = query.before.map_or(until, |before| before.min(until));
     let since = query.since.map_or(i64::MIN, |since| since << BITS);
-    let mut places: Vec<i64> = {
+    let mut places: Vec<i64> = Vec::new();
+    for start in starts {
+        let beyond = format!("{start}\u{10FFFF}");
         let mut statement = connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params![start, beyond, before, since], |row| row.get(0))?;
-        rows.collect::<Result<_, _>>()?
-    };
-    if places.len() > ENTRIES {
-        return Ok(None);
+        places.extend(rows.collect::<Result<Vec<i64>, _>>()?);
+        if places.len() > ENTRIES {
+            return Ok(None);
+        }
     }
     places.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
     places.dedup();
@@ -608,4 +657,111 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
         found.items.push(row);
     }
     Ok(Some(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use switchroom_domain::conversation::Outcome;
+    use switchroom_domain::fact::CdrSide;
+    use switchroom_domain::id::{CallId, CdrId, DeviceId};
+    use switchroom_domain::time::Timestamp;
+    use switchroom_domain::view::Direction;
+
+    use super::*;
+
+    /// The nth record of a house: every 500th is busy, every 7th comes in, every 4000th is from a hyphenated number.
+    fn put(transaction: &Transaction<'_>, n: usize) {
+        let (rare, inbound) = (n.is_multiple_of(4000), n.is_multiple_of(7));
+        let at = Timestamp(1_700_000_000_000 + n as i64 * 1000);
+        let id = uuid::Uuid::from_u64_pair(n as u64, 7);
+        let cdr = CdrView {
+            id: CdrId(id),
+            device: DeviceId::new("om").expect("an id"),
+            wire_id: format!("{n}").as_str().into(),
+            call: Some(CallId(id)),
+            kind: if inbound { "IN" } else { "OU" }.into(),
+            route: None,
+            direction: Some(if inbound { Direction::Inbound } else { Direction::Outbound }),
+            outcome: Some(if n.is_multiple_of(500) { Outcome::Busy } else { Outcome::Answered }),
+            side: CdrSide::Extension,
+            from: Some(if rare { "021-61208234" } else { "200" }.into()),
+            to: Some(format!("1300000{:04}", n % 5000).as_str().into()),
+            trunk: None,
+            started_at: None,
+            ended_at: None,
+            duration: None,
+            recording: None,
+            received_at: at,
+            extra: serde_json::Map::new(),
+        };
+        let body = serde_json::to_string(&cdr).expect("JSON");
+        let kept = Kept { id: id.as_bytes(), device: 1, at: at.0, body: &body };
+        put_cdr(transaction, &kept, &cdr.wire_id, n as u64).expect("it is written");
+    }
+
+    /// All pages of what is wanted: which of the records, the newest first; and how many pages there were.
+    fn all(connection: &Connection, query: &Query) -> (Vec<usize>, usize) {
+        let (mut found, mut pages, mut before) = (Vec::new(), 0, None);
+        loop {
+            let page = find(connection, Kind::Cdr, &Query { before, ..query.clone() }).expect("it is found");
+            assert!(page.items.len() <= query.limit);
+            found.extend(page.items.iter().map(|(_, body)| {
+                let cdr: CdrView = serde_json::from_str(body).expect("a record");
+                cdr.wire_id.parse::<usize>().expect("its number")
+            }));
+            pages += 1;
+            assert!(page.next.is_none_or(|next| before.is_none_or(|before| next < before)), "it goes on");
+            match page.next {
+                Some(next) => before = Some(next),
+                None => return (found, pages),
+            }
+        }
+    }
+
+    #[test]
+    fn filters_that_rarely_meet_are_found_page_by_page_and_numbers_in_their_spellings() {
+        const COUNT: usize = 12_001;
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut connection = crate::storage::testing::open(folder.path());
+        let transaction = connection.transaction().expect("it begins");
+        (0..COUNT).for_each(|n| put(&transaction, n));
+        transaction.commit().expect("it is kept");
+        let some = |text: &str| Some(text.to_owned());
+        let query = || Query { limit: 10, ..Query::default() };
+        let is = |numbers: &[&str]| Number::Is(numbers.iter().map(ToString::to_string).collect());
+        let expected =
+            |fits: &dyn Fn(usize) -> bool| (0..COUNT).rev().filter(|n| fits(*n)).collect::<Vec<_>>();
+        let cases: [(Query, &dyn Fn(usize) -> bool); 9] = [
+            (query(), &|_| true),
+            (Query { outcome: some("busy"), ..query() }, &|n| n % 500 == 0),
+            (Query { outcome: some("busy"), direction: some("inbound"), ..query() }, &|n| n % 3500 == 0),
+            (Query { kind: some("IN"), direction: some("outbound"), ..query() }, &|_| false),
+            (Query { numbers: vec![is(&["200"])], outcome: some("failed"), ..query() }, &|_| false),
+            (Query { numbers: vec![is(&["02161208234"])], ..query() }, &|n| n % 4000 == 0),
+            (
+                Query { numbers: vec![is(&["+862161208234", "021-61208234", "02161208234"])], ..query() },
+                &|n| n % 4000 == 0,
+            ),
+            (
+                Query {
+                    numbers: vec![Number::Begins(vec!["+86".to_owned(), "13000000".to_owned()])],
+                    ..query()
+                },
+                &|n| n % 5000 < 1000,
+            ),
+            (
+                Query {
+                    numbers: vec![Number::Ends(vec!["0007".to_owned()])],
+                    direction: some("inbound"),
+                    ..query()
+                },
+                &|n| n % 5000 == 7 && n % 7 == 0,
+            ),
+        ];
+        for (query, fits) in cases {
+            let (found, pages) = all(&connection, &query);
+            assert_eq!(found, expected(fits), "{query:?}");
+            assert!(pages <= found.len() / query.limit + COUNT / LOOKED_AT + 2, "{pages} pages: {query:?}");
+        }
+    }
 }

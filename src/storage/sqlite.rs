@@ -18,6 +18,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("keeping.sql"),
     include_str!("statistics.sql"),
     include_str!("targets.sql"),
+    include_str!("forwarding.sql"),
 ];
 
 /// The version whose records are indexed by the program.

@@ -135,7 +135,7 @@ impl Sums {
     }
 
     /// Adds others, `times` over: −1 takes them away.
-    fn add(&mut self, other: &Self, times: i64) {
+    pub fn add(&mut self, other: &Self, times: i64) {
         let mut all = self.all();
         for (sum, more) in all.iter_mut().zip(other.all()) {
             *sum += times * more;

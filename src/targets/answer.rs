@@ -66,6 +66,77 @@ pub(super) fn read(bytes: &[u8]) -> Answer {
     }
 }
 
+/// Is this an answer that says `success`, in HTTP or bare? None: more is needed to know, unless it has `ended`.
+///
+/// # Errors
+/// Says what came instead.
+pub(super) fn success(bytes: &[u8], ended: bool) -> Option<Result<Option<u16>, String>> {
+    const WORD: &[u8] = b"success";
+    let is_success = |text: &[u8]| {
+        let text = text.trim_ascii();
+        let bare = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
+        bare.eq_ignore_ascii_case(WORD)
+    };
+    let whole = read(bytes);
+    let status = match whole {
+        Answer::Whole { status, .. } => status,
+        Answer::Head { status } if ended => status,
+        Answer::Head { .. } => return None,
+        // Some receivers answer without a status line.
+        Answer::Partial if is_success(bytes) => return Some(Ok(None)),
+        Answer::Partial if ended && bytes.is_empty() => {
+            return Some(Err("closed without an answer; `success` was waited for".to_owned()));
+        }
+        Answer::Partial if ended => return Some(Err("the answer is not `success`".to_owned())),
+        Answer::Partial => return None,
+    };
+    if !(200..300).contains(&status) {
+        return Some(Err(format!("the receiver answered {status}; `success` was waited for")));
+    }
+    let length = match whole {
+        Answer::Whole { length, .. } => length,
+        _ => bytes.len(),
+    };
+    let said = body(&bytes[..length]).is_some_and(|body| is_success(&body));
+    Some(if said {
+        Ok(Some(status))
+    } else {
+        Err(format!("the receiver answered {status}, but not `success`"))
+    })
+}
+
+/// The body of the last answer in these bytes.
+fn body(bytes: &[u8]) -> Option<Vec<u8>> {
+    let end = head_end(bytes)?;
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    if status(&head).is_some_and(|status| (100..200).contains(&status)) {
+        return body(&bytes[end..]);
+    }
+    let is_chunked = head.lines().any(|line| {
+        line.split_once(':').is_some_and(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("transfer-encoding")
+                && value.trim().to_ascii_lowercase().ends_with("chunked")
+        })
+    });
+    if !is_chunked {
+        return Some(bytes[end..].to_vec());
+    }
+    let (mut rest, mut plain) = (&bytes[end..], Vec::new());
+    loop {
+        let line_end = memchr::memchr(b'\n', rest)?;
+        let line = String::from_utf8_lossy(&rest[..line_end]);
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(size, 16).ok()?;
+        rest = &rest[line_end + 1..];
+        if size == 0 {
+            return Some(plain);
+        }
+        plain.extend_from_slice(rest.get(..size)?);
+        rest = &rest[size..];
+        rest = &rest[memchr::memchr(b'\n', rest)? + 1..];
+    }
+}
+
 /// The length of a head with its empty line.
 fn head_end(bytes: &[u8]) -> Option<usize> {
     let mut line = 0;
@@ -157,10 +228,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn success_is_the_whole_of_what_is_said() {
+        for text in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsuccess",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nSUCCESS\r\n",
+            "HTTP/1.1 202 x\r\nContent-Length: 9\r\n\r\n\"success\"",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsucc\r\n3;x\r\ness\r\n0\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsuccess",
+        ] {
+            assert!(matches!(success(text.as_bytes(), false), Some(Ok(Some(200..=202)))), "{text:?}");
+        }
+        assert_eq!(success(b"success\n", false), Some(Ok(None)), "bare");
+        assert_eq!(success(b"HTTP/1.0 200 OK\r\n\r\nsuccess", true), Some(Ok(Some(200))));
+        for text in ["", "succ", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\n\r\nsuccess"] {
+            assert_eq!(success(text.as_bytes(), false), None, "{text:?}");
+        }
+        for text in [
+            "HTTP/1.1 500 no\r\nContent-Length: 7\r\n\r\nsuccess",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nunsuccessful",
+            "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"success\":false}",
+        ] {
+            assert!(matches!(success(text.as_bytes(), false), Some(Err(_))), "{text:?}");
+        }
+        for text in ["", "ok", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsuccess"] {
+            let said = success(text.as_bytes(), true);
+            assert!(said.is_some_and(|said| said.is_err() || text.contains("Length: 9")), "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..300), body in "[0-9a-f\r\n;]{0,80}") {
             read(&bytes);
+            success(&bytes, true);
+            success(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes(), true);
             read(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes());
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! This is the vendor's API middleware: one device reports here, and any number of receivers are passed its reports on,
 //! each at its own pace. How deliveries go on is in [`crate::delivery`]; a target's lanes are the devices. [`wire`] writes
-//! the bytes, [`send`] sends them, [`answer`] reads what comes back.
+//! the bytes, [`send`] sends them, [`answer`] reads what comes back, [`log`] reads the reports.
 
 mod answer;
-mod send;
-mod wire;
+pub(crate) mod log;
+pub(crate) mod send;
+pub(crate) mod wire;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -27,15 +28,14 @@ use crate::delivery::schedule::{self, Outcome};
 use crate::delivery::{Deliveries, Feed, Item, Limits, Page, Shared, Wish};
 use crate::metrics::Metrics;
 use crate::outward::{Failed, Outward};
-use crate::storage::block::{self, Received};
+use crate::storage::block::Received;
 use crate::storage::deliveries::{Attempt, Delivery, DeliveryBody, State, Tables};
 use crate::storage::secrets::SecretKey;
 use crate::storage::{DatabaseStore, Reader, StorageError};
+use send::How;
 
 /// Where targets are stored.
 pub const TABLES: Tables = Tables { name: "target", item: "report" };
-/// Reports of a time lie no further apart in the log.
-const SLACK: Millis = Millis::from_secs(60);
 /// Reports are read from the store: so long several are waited for.
 const SPACING: u64 = 10;
 
@@ -210,39 +210,18 @@ impl Feed for Reports {
         after: u64,
         limit: usize,
     ) -> BoxFuture<'static, Result<Page<Received>, StorageError>> {
-        async move {
-            // Everything up to here is committed, so that a query that begins now sees it.
-            let latest = *Self::watch(&shared.store).borrow();
-            let query = move |connection: &crate::storage::db::Connection| {
-                let oldest = block::oldest_report(connection)?;
-                let (items, reached) = block::reports(connection, after.max(oldest), limit)?;
-                let last = items.last().map_or_else(|| after.max(oldest), |last| last.cursor);
-                Ok(Page { oldest, items, reached: reached.unwrap_or(latest).max(last) })
-            };
-            shared.reader.query(query).await
-        }
-        .boxed()
+        log::page(shared, after, limit).boxed()
     }
 
     fn item(
         shared: Arc<Shared<Self>>,
         cursor: u64,
     ) -> BoxFuture<'static, Result<Option<Received>, StorageError>> {
-        async move {
-            let query = move |connection: &crate::storage::db::Connection| {
-                let (found, _) = block::reports(connection, cursor.saturating_sub(1), 1)?;
-                Ok(found.into_iter().find(|received| received.cursor == cursor))
-            };
-            shared.reader.query(query).await
-        }
-        .boxed()
+        log::item(shared, cursor).boxed()
     }
 
     fn before(shared: Arc<Shared<Self>>, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>> {
-        async move {
-            shared.reader.query(move |connection| block::report_before(connection, at.minus(SLACK))).await
-        }
-        .boxed()
+        log::before(shared, at).boxed()
     }
 
     async fn send(
@@ -250,6 +229,7 @@ impl Feed for Reports {
         wish: Arc<Wish<Self>>,
         line: Arc<Lines>,
         item: Received,
+        _failed: u32,
         timeout: Duration,
     ) -> (Attempt, Outcome) {
         let now = crate::clock::now();
@@ -262,8 +242,9 @@ impl Feed for Reports {
         };
         let password = wish.secrets.password.as_deref();
         let nonce = crate::random::bytes();
-        let bytes = wire::request(&url, &wish.settings, password, &item.report, nonce, now);
-        send::send(&shared.outward, &wish.settings, &line.0, &url, &bytes, timeout).await
+        let bytes = wire::request(&url, wish.settings.method, password, &item.report, nonce, now);
+        let how = How { connection: wish.settings.connection, proof: wish.settings.confirm.into() };
+        send::send(&shared.outward, how, &line.0, &url, &bytes, timeout).await
     }
 
     /// An application that answers 500 does not want this report, and others wait behind it. One that is not there is
@@ -296,7 +277,7 @@ impl Feed for Reports {
 
 /// What a target keeps between attempts: its connections.
 #[derive(Default)]
-pub struct Lines(send::Line);
+pub struct Lines(pub(crate) send::Line);
 
 impl From<&TargetsConfig> for Limits {
     fn from(config: &TargetsConfig) -> Self {

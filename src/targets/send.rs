@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::client::TlsStream;
 
 use super::answer::{self, Answer};
-use super::{Confirm, Connection, Target};
+use super::{Confirm, Connection};
 use crate::delivery::schedule::Outcome;
 use crate::outward::{Failed, Outward};
 use crate::storage::deliveries::Attempt;
@@ -26,8 +26,37 @@ const REST: Duration = Duration::from_secs(1);
 /// After a close without a word it may take so long, besides the way there and back, to hear that nothing was read.
 const RESET: Duration = Duration::from_millis(5);
 
-/// What a target keeps between attempts.
-pub(super) struct Line {
+/// How a report is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// How many a connection carries.
+    pub connection: Connection,
+    /// What says that it was taken.
+    pub proof: Proof,
+}
+
+/// What says that a report was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// An answer 2xx to 4xx, or an orderly close.
+    Answer,
+    /// That it could be written.
+    Written,
+    /// That the word `success` came back, and nothing else.
+    Success,
+}
+
+impl From<Confirm> for Proof {
+    fn from(confirm: Confirm) -> Self {
+        match confirm {
+            Confirm::Answer => Self::Answer,
+            Confirm::Written => Self::Written,
+        }
+    }
+}
+
+/// What a receiver keeps between attempts.
+pub(crate) struct Line {
     /// The connection on which messages follow one another.
     kept: Mutex<Option<Kept>>,
     lingering: Arc<Semaphore>,
@@ -61,26 +90,32 @@ enum Stream {
 enum Said {
     /// An answer; whether its connection goes on.
     Status(u16, bool),
+    /// `success`, with this status, if it came with one.
+    Success(Option<u16>),
     /// The receiver closed without an answer, after it had read everything.
     Closed,
 }
 
 /// Passes a report on once, within this time.
-pub(super) async fn send(
+pub(crate) async fn send(
     outward: &Outward,
-    target: &Target,
+    how: How,
     line: &Line,
     url: &Url,
     bytes: &[u8],
     timeout: Duration,
 ) -> (Attempt, Outcome) {
     let (at, began) = (crate::clock::now(), Instant::now());
-    let passed = tokio::time::timeout(timeout, pass(outward, target, line, url, bytes, timeout)).await;
+    let passed = tokio::time::timeout(timeout, pass(outward, how, line, url, bytes, timeout)).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let said = passed.unwrap_or_else(|_| {
         let seconds = timeout.as_secs();
         Err(Failed(format!(
-            "neither an answer nor a close within {seconds} s; a receiver that never answers wants \"confirm\": \"written\""
+            "neither an answer nor a close within {seconds} s{}",
+            match how.proof {
+                Proof::Success => "",
+                _ => "; a receiver that never answers wants \"confirm\": \"written\"",
+            }
         )))
     });
     let (status, error, outcome) = match said {
@@ -98,32 +133,32 @@ pub(super) async fn send(
 /// Gives the status, if one came.
 async fn pass(
     outward: &Outward,
-    target: &Target,
+    how: How,
     line: &Line,
     url: &Url,
     bytes: &[u8],
     timeout: Duration,
 ) -> Result<Option<u16>, Failed> {
-    match target.connection {
+    match how.connection {
         Connection::Short => {
             let room = Arc::clone(&line.lingering).acquire_owned().await;
             let room = room.map_err(|error| Failed(error.to_string()))?;
             let mut pipe = Pipe::open(outward, url).await?;
             pipe.write(bytes).await?;
-            if target.confirm == Confirm::Written {
+            if how.proof == Proof::Written {
                 pipe.linger(timeout, room);
                 return Ok(None);
             }
-            match pipe.hear().await? {
-                Said::Status(status, _) => Ok(Some(status)),
-                Said::Closed => Ok(None),
+            match how.proof {
+                Proof::Success => pipe.hear_success().await.map(|said| status(&said)),
+                Proof::Answer | Proof::Written => pipe.hear().await.map(|said| status(&said)),
             }
         }
         Connection::Long => {
             let mut kept = line.kept.lock().await;
             if let Some(pipe) = reusable(outward, url, kept.take()) {
                 // It may have ended in the same moment; then nobody knows whether this was read, and it is sent again.
-                if let Ok(said) = pass_on(target, url, pipe, bytes, &mut kept).await
+                if let Ok(said) = pass_on(how.proof, url, pipe, bytes, &mut kept).await
                     && !matches!(said, Said::Closed)
                 {
                     return Ok(status(&said));
@@ -131,7 +166,7 @@ async fn pass(
                 *kept = None;
             }
             let pipe = Pipe::open(outward, url).await?;
-            pass_on(target, url, pipe, bytes, &mut kept).await.map(|said| status(&said))
+            pass_on(how.proof, url, pipe, bytes, &mut kept).await.map(|said| status(&said))
         }
     }
 }
@@ -140,22 +175,24 @@ const fn status(said: &Said) -> Option<u16> {
     match said {
         // What counts as taken without an answer.
         Said::Status(0, _) | Said::Closed => None,
+        Said::Success(status) => *status,
         Said::Status(status, _) => Some(*status),
     }
 }
 
 /// Writes on a connection that is to be kept, and keeps it if it goes on.
 async fn pass_on(
-    target: &Target,
+    proof: Proof,
     url: &Url,
     mut pipe: Pipe,
     bytes: &[u8],
     kept: &mut Option<Kept>,
 ) -> Result<Said, Failed> {
     pipe.write(bytes).await?;
-    let said = match target.confirm {
-        Confirm::Written => Said::Status(0, true),
-        Confirm::Answer => pipe.hear().await?,
+    let said = match proof {
+        Proof::Written => Said::Status(0, true),
+        Proof::Answer => pipe.hear().await?,
+        Proof::Success => pipe.hear_success().await?,
     };
     if matches!(said, Said::Status(_, true)) {
         *kept = Some(Kept { url: url.as_str().to_owned(), pipe });
@@ -257,6 +294,24 @@ impl Pipe {
             }
             match self.read().await {
                 Ok(0) => return self.closed().await,
+                Ok(_) => {}
+                Err(error) => return Err(Failed(error.to_string())),
+            }
+        }
+    }
+
+    /// Reads until it is known whether `success` came, in an HTTP answer or bare.
+    async fn hear_success(&mut self) -> Result<Said, Failed> {
+        let mut ended = false;
+        loop {
+            if let Some(said) = answer::success(&self.ahead, ended) {
+                return said.map(Said::Success).map_err(Failed);
+            }
+            if self.ahead.len() > answer::LONGEST {
+                return Err(Failed("the answer does not end, and is not `success`".to_owned()));
+            }
+            match self.read().await {
+                Ok(0) => ended = true,
                 Ok(_) => {}
                 Err(error) => return Err(Failed(error.to_string())),
             }

@@ -9,16 +9,16 @@ use switchroom_actors::ports::RawReport;
 use switchroom_domain::time::Timestamp;
 use switchroom_protocol::{Dialect, sign};
 
-use super::{Method, Target};
+use super::Method;
 
 /// Bytes of a signature's nonce; an OM writes eight hex digits.
-pub(super) const NONCE: usize = 4;
+pub(crate) const NONCE: usize = 4;
 
 /// The request that passes a report on. `nonce`: random; it is only used where a report is signed.
 #[must_use]
-pub(super) fn request(
+pub(crate) fn request(
     url: &Url,
-    target: &Target,
+    method: Option<Method>,
     password: Option<&str>,
     report: &RawReport,
     nonce: [u8; NONCE],
@@ -29,7 +29,7 @@ pub(super) fn request(
         true => signed(&report.body, password, nonce, now),
         false => Cow::Borrowed(&*report.body),
     };
-    let method = match target.method {
+    let method = match method {
         Some(method) => method,
         // What the vendors do by themselves.
         None if is_om => Method::Get,
@@ -80,7 +80,7 @@ fn signed<'a>(body: &'a [u8], password: Option<&str>, nonce: [u8; NONCE], now: T
 }
 
 /// Takes every `<Auth>` out, with the line end behind it.
-fn without_auth(body: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn without_auth(body: &[u8]) -> Cow<'_, [u8]> {
     const OPEN: &[u8] = b"<Auth";
     const CLOSE: &[u8] = b"</Auth";
     let mut out = Cow::Borrowed(body);
@@ -116,7 +116,6 @@ fn element(body: &[u8], tag: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::targets::{Confirm, Connection};
     use bytes::Bytes;
     use proptest::prelude::*;
     use switchroom_domain::id::IdSeed;
@@ -125,20 +124,6 @@ mod tests {
     const CAPTURED: &str = "GET /ring.htm HTTP/1.1\r\nHost: 192.168.0.150\r\nCache-Control: no-cache\r\n\
         Content-Length: 114\r\n\r\n<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n<Event attribute=\"RING\">\n\
         \x20 <ext id=\"227\" />\n  <outer to=\"228\" />\n</Event>\n";
-
-    fn target(method: Option<Method>) -> Target {
-        Target {
-            id: "tg_1".into(),
-            url: String::new(),
-            devices: vec![],
-            kinds: vec![],
-            method,
-            connection: Connection::Short,
-            confirm: Confirm::Answer,
-            description: String::new(),
-            created_at: Timestamp(0),
-        }
-    }
 
     fn report(dialect: &'static str, content_type: Option<&str>, body: &str) -> RawReport {
         RawReport {
@@ -155,7 +140,7 @@ mod tests {
         let url = url.parse().expect("a URL");
         let nonce = [0x2E, 0x8E, 0x52, 0xC6];
         let now = Timestamp(1_498_542_290_999);
-        String::from_utf8(request(&url, &target(method), password, report, nonce, now)).expect("text")
+        String::from_utf8(request(&url, method, password, report, nonce, now)).expect("text")
     }
 
     #[test]

@@ -151,6 +151,7 @@ impl Feed for Events {
         wish: Arc<Wish<Self>>,
         _line: Arc<()>,
         item: Published,
+        _failed: u32,
         timeout: Duration,
     ) -> (Attempt, Outcome) {
         let mut body = String::with_capacity(item.json_len());

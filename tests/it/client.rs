@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchroom_test_support::{TOKEN, eventually};
+use switchroom_test_support::{TOKEN, eventually, store};
 
 use crate::support::House;
 
@@ -110,4 +110,31 @@ async fn any_command_is_sent_as_json() {
     assert!(unknown.failed().contains("dance"), "{}", unknown.err);
     let nowhere = run(&house, &["send", "sim-9", r#"{"command": "query_voice_files"}"#]).await;
     assert!(nowhere.failed().contains("404"), "{}", nowhere.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_made_beside_the_server_is_good_at_once_and_noted() {
+    let house = House::start(|config| config.devices = 1).await;
+    let config = house.service.folder().join("switchroom.toml");
+    std::fs::write(&config, store::section(house.service.folder())).expect("it is written");
+    let config = config.display().to_string();
+    let words =
+        ["token", "create", "--name", "wall", "--role", "viewer", "--device", "sim-1", "--config", &config];
+    let made = run(&house, &words).await;
+    let token = made.done().trim().to_owned();
+    let url = format!("http://{}/api/v1/devices", house.service.api);
+    let answer = reqwest::Client::new().get(url).bearer_auth(&token).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let audit = house.get("/audit?limit=1").await;
+    let entry = &audit["items"][0];
+    assert_eq!(
+        (&entry["action"], &entry["token"]),
+        (&json!("switchroom token create"), &json!("command-line"))
+    );
+    assert!(entry["details"].to_string().contains("wall") && !audit.to_string().contains(&token), "{audit}");
+    // The server goes on with the chain.
+    let body = json!({"name": "x", "role": "viewer"});
+    assert_eq!(house.send("POST", "/tokens", Some(body), &[]).await.status, 201);
+    let verdict = house.get("/audit/verify").await;
+    assert_eq!((&verdict["intact"], &verdict["entries"]), (&json!(true), &json!(2)), "{verdict}");
 }

@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod conversations;
 mod coverage;
+mod forwarding;
 mod house;
 mod ingress;
 mod link_tls;

@@ -1,6 +1,6 @@
 //! What is on record of calls: conversations, one call explained, and its reports run again.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ async fn conversations_are_found_by_whatever_they_are_asked_for_and_exported() {
     assert!(newest.is_sorted_by(|a, b| a >= b), "the newest first");
     let at = all[0]["started_at"].as_str().expect("a time").to_owned();
     // Calls go on: one that began before may be over since.
-    let ids: BTreeSet<String> = all.iter().map(|one| one["id"].to_string()).collect();
+    let ids: HashSet<String> = all.iter().map(|one| one["id"].to_string()).collect();
     let known = |id: &String| ids.contains(id);
     let found = async |query: &str| -> Vec<String> {
         let page = house.get(&format!("/conversations?limit=1000&until={at}&{query}")).await;

@@ -330,7 +330,8 @@ impl CellState {
                 self.emit(EventKind::DeviceConfigChanged, "device".into(), data);
                 Vec::new()
             }
-            Work::Fact(Fact::Cdr(cdr)) => self.cdr(*cdr),
+            Work::Fact(Fact::Cdr(cdr)) => self.cdr(*cdr, None),
+            Work::Fact(Fact::CdrFiled { cdr, call }) => self.cdr(*cdr, Some(call)),
             Work::Fact(Fact::Corrected(correction)) => self.corrected(*correction),
             Work::Fact(Fact::Reachable { reachable }) => {
                 self.reachable(reachable);

@@ -443,6 +443,44 @@ fn a_record_joins_its_call_and_comes_once() {
     assert!(again.duplicate && again.cdrs.is_empty() && again.events.is_empty());
 }
 
+/// A record of a file names the same telephones, even the same wire id, as a call that lives: that one goes on.
+#[test]
+fn a_record_of_a_file_ends_nothing_that_lives() {
+    let mut cell = Cell::new();
+    for fact in inbound_reports() {
+        cell.after(300, fact);
+    }
+    let live = cell.only_call().id;
+    let filed = |id: &str, call| {
+        let cdr = CdrFact {
+            wire_id: id.into(),
+            visitor: Some("22".into()),
+            from: Some("13012345678".into()),
+            to: Some("200".into()),
+            kind: "IN".into(),
+            direction: Some(Direction::Inbound),
+            started_at: Some(Timestamp(-90_000_000)),
+            ended_at: Some(Timestamp(-80_000_000)),
+            duration: Some(7),
+            closes_call: true,
+            ..CdrFact::default()
+        };
+        F(Fact::CdrFiled { cdr: Box::new(cdr), call })
+    };
+    let effects = cell.after(10, filed("old-0", None));
+    let of = effects.cdrs[0].cdr.call.expect("it stands for a call of its own");
+    assert_ne!(of, live);
+    assert!(cell.after(10, filed("old-0", None)).duplicate);
+    let known = switchroom_domain::id::CallId(uuid::Uuid::from_u128(7));
+    assert_eq!(cell.after(10, filed("old-1", Some(known))).cdrs[0].cdr.call, Some(known));
+    // Long enough for a record to be taken for the end of its call.
+    cell.wait(10_000);
+    assert_eq!(cell.only_call().id, live);
+    let is_told =
+        |event: &&Event| event.kind == EventKind::ConversationCompleted && event.data.call == Some(of);
+    assert_eq!(cell.events.iter().filter(is_told).count(), 1);
+}
+
 /// Random reports in random order: the state stays sane, whatever comes.
 #[test]
 fn any_report_at_any_time() {

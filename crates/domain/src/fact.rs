@@ -36,6 +36,13 @@ pub enum Fact {
     Call(Box<CallFact>),
     /// A call record.
     Cdr(Box<CdrFact>),
+    /// A call record that came late, from a file of the device: whatever lives now, its call is over.
+    CdrFiled {
+        /// The record.
+        cdr: Box<CdrFact>,
+        /// The call that it is of, if its reports came at the time.
+        call: Option<CallId>,
+    },
     /// A report that is well formed but unknown; kept and passed on as it is.
     Unrecognized {
         /// The name it gave itself.

@@ -33,7 +33,11 @@ fn table() -> Vec<Row> {
         (Method::POST, "/api/v1/webhooks", Some(json!({})), [403, 403, 422, 403, 422]),
         (Method::DELETE, "/api/v1/webhooks/none", None, [403, 403, 404, 403, 404]),
         (Method::POST, "/api/v1/webhooks/none/ping", None, [403, 403, 404, 403, 404]),
-        // These tokens are limited to an extension, and raw reports are of all.
+        // These tokens are limited to an extension, and raw reports, and what is made of them, are of all.
+        get("/api/v1/cdr-forwarding", [403; 5]),
+        get("/api/v1/cdr-forwarding/deliveries", [403; 5]),
+        get("/api/v1/devices/om/completeness", [403; 5]),
+        (Method::POST, "/api/v1/devices/om/cdr-files", Some(json!({})), [403; 5]),
         get("/api/v1/targets", [403; 5]),
         (Method::POST, "/api/v1/targets", Some(json!({})), [403; 5]),
         (Method::DELETE, "/api/v1/targets/none", None, [403; 5]),

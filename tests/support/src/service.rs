@@ -23,6 +23,8 @@ pub struct Service {
     pub reports: SocketAddr,
     /// Where OM applications send commands, if they may.
     pub om: Option<SocketAddr>,
+    /// Where the forwarding of call records is set up, if it may be.
+    pub forward: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     folder: PathBuf,
@@ -58,8 +60,12 @@ impl Service {
             actix::System::new().block_on(async move {
                 match App::start(config).await {
                     Ok(app) => {
-                        let parts =
-                            (Arc::clone(&app.services), app.api_address, app.reports_address, app.om_address);
+                        let parts = (
+                            Arc::clone(&app.services),
+                            app.api_address,
+                            app.reports_address,
+                            (app.om_address, app.forward_address),
+                        );
                         if started.send(Ok(parts)).is_ok() {
                             // Dropped or told: both mean stop.
                             let _ = stopped.await;
@@ -73,9 +79,20 @@ impl Service {
                 }
             });
         })?;
-        let (services, api, reports, om) = report.recv().context("the service's thread died")??;
+        let (services, api, reports, (om, forward)) =
+            report.recv().context("the service's thread died")??;
         let folder = folder.to_owned();
-        Ok(Self { services, api, reports, om, stop: Some(stop), thread: Some(thread), folder, owned: None })
+        Ok(Self {
+            services,
+            api,
+            reports,
+            om,
+            forward,
+            stop: Some(stop),
+            thread: Some(thread),
+            folder,
+            owned: None,
+        })
     }
 
     /// The folder of its store.

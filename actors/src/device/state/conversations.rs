@@ -153,7 +153,7 @@ impl CellState {
     }
 
     /// A call of which nothing but this record is known.
-    fn call_of_record(&mut self, cdr: &CdrFact, ended_at: Timestamp) -> CallId {
+    pub(super) fn call_of_record(&mut self, cdr: &CdrFact, ended_at: Timestamp) -> CallId {
         let id = CallId(self.mint());
         let span = cdr.started_at.zip(cdr.ended_at).map_or(0, |(from, to)| to.since(from).0.max(0));
         let mut call = Call::new(id, ended_at.minus(Millis(span)));

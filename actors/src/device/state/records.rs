@@ -20,7 +20,9 @@ const BEGIN: Millis = Millis(2000);
 const END: Millis = Millis(1000);
 
 impl CellState {
-    pub(super) fn cdr(&mut self, cdr: CdrFact) -> Vec<Ask> {
+    /// A record. One from a file (`filed`) is of the call that it says, or stands for a call of its own: it is never taken
+    /// for a sign of what lives now.
+    pub(super) fn cdr(&mut self, cdr: CdrFact, filed: Option<Option<CallId>>) -> Vec<Ask> {
         let fingerprint = fingerprint(&cdr);
         if self.records.contains(&fingerprint) {
             self.pending.duplicate = true;
@@ -30,7 +32,17 @@ impl CellState {
             self.records.remove(0);
         }
         self.records.push(fingerprint);
-        let call = self.call_of(&cdr, self.now);
+        let call = match filed {
+            None => self.call_of(&cdr, self.now),
+            Some(Some(call)) => Some(call),
+            Some(None) => {
+                // The device uses these ids again.
+                let (callid, visitor, outer) = (None, None, None);
+                let alone = CdrFact { callid, visitor, outer, ..cdr.clone() };
+                let ended_at = cdr.ended_at.unwrap_or(self.now).min(self.now);
+                Some(self.call_of_record(&alone, ended_at))
+            }
+        };
         let id = CdrId(self.mint());
         if let Some(call) = call {
             self.record_for(call, id, &cdr);
@@ -80,7 +92,9 @@ impl CellState {
             self.wait_for_call(cdr, stored.clone());
         }
         self.pending.cdrs.push(stored);
-        self.record_closes(call, closes, number);
+        if filed.is_none() {
+            self.record_closes(call, closes, number);
+        }
         match trunk {
             Some(trunk) if self.trunks.insert(trunk.clone()) => {
                 self.tell(Round::Entities, vec![(Entity::Trunk(trunk), Told::Mentioned)])
