@@ -319,6 +319,7 @@ impl App {
     /// Stops: nothing more is accepted, what was accepted is finished and written down.
     pub async fn stop(self) {
         self.services.stopping.send_replace(true);
+        self.services.store.hurry();
         // Connections end between messages; a message under way has its own time limit.
         let deadline = Instant::now() + Duration::from_secs(5);
         let listen = || self.services.listeners.running.load(Relaxed) > 0;

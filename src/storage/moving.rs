@@ -55,9 +55,6 @@ const TABLES: &[Table] = &[
     table("erasure", &["id"]),
 ];
 
-/// Tables whose key the database counts by itself.
-const COUNTED: &[&str] = &["device", "webhook", "target", "forwarding"];
-
 /// Why a store could not be moved. Nothing was written then.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
@@ -144,9 +141,7 @@ pub fn run(from: &Location, to: &Location, tell: &mut dyn FnMut(Progress)) -> Re
         }
         moved.tables.push((table.name, of));
     }
-    for name in COUNTED {
-        go_on_counting(&target, name).map_err(of_target)?;
-    }
+    go_on_counting(&target).map_err(of_target)?;
     for (name, rows) in &moved.tables {
         let arrived = count(&target, name).map_err(of_target)?;
         if arrived != *rows {
@@ -202,11 +197,22 @@ fn count(connection: &Connection, table: &str) -> Result<i64, StorageError> {
     Ok(connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?)
 }
 
-/// The next row gets a key beyond all that are there. SQLite sees to it by itself.
-fn go_on_counting(target: &Transaction<'_>, table: &str) -> Result<(), StorageError> {
-    if target.session().is_some() {
+/// Where the database counts the keys, the next row gets one beyond all that are there. SQLite sees to it by itself.
+fn go_on_counting(target: &Transaction<'_>) -> Result<(), StorageError> {
+    if target.session().is_none() {
+        return Ok(());
+    }
+    let counted: Vec<(String, String)> = target
+        .prepare(
+            "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns \
+             WHERE table_schema = current_schema() AND is_identity = 'YES'",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (table, key) in counted {
         let sql = format!(
-            "SELECT setval(pg_get_serial_sequence('{table}', 'key'), max(key)) FROM {table} HAVING max(key) IS NOT NULL"
+            "SELECT setval(pg_get_serial_sequence('{table}', '{key}'), max({key})) FROM {table} \
+             HAVING max({key}) IS NOT NULL"
         );
         target.execute(&sql, [])?;
     }

@@ -54,7 +54,7 @@ const FAR: i64 = 100_000;
 const SETTLE_AT_A_TIME: usize = 1024;
 /// How often it is looked whether a server is there.
 const LOOK: Duration = Duration::from_secs(2);
-/// So long a commit that fails is still tried again once the service is stopping.
+/// Once the service is stopping a commit that has failed for so long is given up.
 const LAST_TRIES: Duration = Duration::from_secs(10);
 /// A reader waits no longer than this for the tables to be brought up to date, and then reads what is there.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,6 +92,8 @@ struct Queue {
     /// Who waits for the tables to be brought up to date.
     settlers: Vec<oneshot::Sender<()>>,
     stopping: bool,
+    /// The service is about to stop: a commit that fails is not tried again for ever.
+    is_late: bool,
     /// The writer has ended: nothing is taken any more.
     closed: bool,
 }
@@ -208,6 +210,7 @@ impl DatabaseStore {
             connection,
             location: location.clone(),
             in_doubt: None,
+            gave_up: false,
             looked_at: Instant::now(),
             place,
             rows: VecDeque::new(),
@@ -285,6 +288,11 @@ impl DatabaseStore {
         Box::pin(
             async move { written.await.map_err(|_| StorageError::Corrupt("the store is stopping".into()))? },
         )
+    }
+
+    /// The service is about to stop: what cannot be committed keeps it for a bounded time only.
+    pub fn hurry(&self) {
+        lock(&self.shared.queue).is_late = true;
     }
 
     /// Commits what waits, and stops.
@@ -424,6 +432,8 @@ struct Writer {
     location: Location,
     /// A commit of which it is not known whether it was done, and what follows if it was.
     in_doubt: Option<(String, Written)>,
+    /// Something could not be committed before the end. What follows it would leave a hole where it was.
+    gave_up: bool,
     /// When it was last looked whether the server is there.
     looked_at: Instant,
     place: Place,
@@ -601,16 +611,25 @@ impl Writer {
         if batch.records.is_empty() && batch.writes.is_empty() && (rows == 0 || self.rows.is_empty()) {
             return;
         }
+        if self.gave_up {
+            self.rows.clear();
+            return;
+        }
         let began = Instant::now();
         let mut wait = Duration::from_millis(10);
         let after = loop {
             match self.try_commit(&mut batch, rows) {
                 Ok(after) => break after,
                 Err(error) => {
-                    if lock(&self.shared.queue).stopping && began.elapsed() > LAST_TRIES {
+                    let is_late = {
+                        let queue = lock(&self.shared.queue);
+                        queue.stopping || queue.is_late
+                    };
+                    if is_late && began.elapsed() > LAST_TRIES {
                         let records = batch.records.len();
                         tracing::error!(%error, records, "what came last could not be committed before the end");
                         self.rows.clear();
+                        self.gave_up = true;
                         return;
                     }
                     tracing::error!(%error, "a commit failed; trying again");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use switchroom_simulator::{CommandFault, DeviceAction, DeviceFault};
 use switchroom_test_support::store::Stall;
-use switchroom_test_support::{Service, TOKEN, eventually};
+use switchroom_test_support::{Service, TOKEN, eventually, store};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::House;
@@ -68,6 +68,13 @@ async fn a_setting_that_was_under_way_is_sent_again_after_a_restart_and_its_pass
         let bytes = std::fs::read(&file).expect("it can be read");
         let holds = bytes.windows(11).any(|part| part == b"n3wpassw0rd");
         assert!(!holds, "{} holds the password", file.display());
+    }
+    let database = store::bytes(folder.path());
+    // A dump shows bytes as hexadecimal digits.
+    let digits: String = "n3wpassw0rd".bytes().map(|byte| format!("{byte:02x}")).collect();
+    for password in ["n3wpassw0rd", &digits] {
+        let holds = database.windows(password.len()).any(|part| part == password.as_bytes());
+        assert!(!holds, "the database holds the password");
     }
     house.service = Service::start_in(folder.path(), |_| {}).expect("it starts again");
     house.fleet.act("sim-1", DeviceAction::Resume).expect("it resumes");

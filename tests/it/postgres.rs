@@ -197,6 +197,30 @@ async fn a_server_that_ends_connections_and_is_away_for_a_while_loses_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_stops_although_its_server_is_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start();
+    let url = server.schema("stops");
+    let mut service = start(folder.path(), &url).await;
+    let load = Load::start(service.reports, 4);
+    load.goes_on(50).await;
+    server.stop();
+    let unready = eventually(Duration::from_secs(10), async || {
+        get(&service, "/readyz").await.0 == StatusCode::SERVICE_UNAVAILABLE
+    });
+    assert!(unready.await, "it calls itself ready");
+    let stopped = tokio::task::spawn_blocking(move || service.stop());
+    tokio::time::timeout(Duration::from_secs(60), stopped).await.expect("it stops").expect("in order");
+    let answered = load.end().await;
+    server.run();
+    // Its start puts into the tables what was only in the log.
+    let service = Service::start_in(folder.path(), |config| config.store.url = url.clone());
+    let service = service.expect("it starts again");
+    whole(&url, &answered).await;
+    assert!(report(service.reports, "om", &cdr(9_999_999)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_idle_service_finds_its_server_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::start();

@@ -10,7 +10,7 @@ use switchroom::storage::block;
 use switchroom_protocol::Dialect;
 use switchroom_simulator::{Connection, Dialect as Vendor, Fleet, FleetConfig, Method};
 use switchroom_test_support::raw::{Act, Message, RawReceiver};
-use switchroom_test_support::{Service, eventually};
+use switchroom_test_support::{Service, eventually, store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -455,11 +455,8 @@ async fn a_report_is_signed_with_the_targets_own_password() {
     line.patch(json!({"password": null})).await;
     line.report("sim-1", &signed).await;
     assert_eq!(line.hear(2).await[1].body(), busy(200), "the device's own signature is not for others");
-    for file in ["switchroom.db", "switchroom.db-wal"] {
-        let bytes = std::fs::read(line.folder.path().join(file)).unwrap_or_default();
-        let plain = "\"password\":\"123456\"".as_bytes();
-        assert!(!bytes.windows(plain.len()).any(|window| window == plain), "the password is in {file}");
-    }
+    let (bytes, plain) = (store::bytes(line.folder.path()), "\"password\":\"123456\"".as_bytes());
+    assert!(!bytes.windows(plain.len()).any(|window| window == plain), "the password is in the database");
 }
 
 #[tokio::test(flavor = "multi_thread")]
