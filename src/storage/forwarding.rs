@@ -71,7 +71,7 @@ pub fn page(
     };
     let mut statement = connection.prepare_cached(&format!(
         "SELECT cursor, body FROM kept_cdr WHERE day = ?1 AND minute = ?2 AND {which} AND cursor > ?3 \
-         AND (device = ?4 OR ?4 IS NULL) ORDER BY cursor LIMIT ?5"
+         AND (CAST(?4 AS TEXT) IS NULL OR device = ?4) ORDER BY cursor LIMIT ?5"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = statement
@@ -87,7 +87,7 @@ pub fn page(
 /// When the store cannot be read.
 pub fn files(connection: &Connection, day: Option<u32>) -> Result<Vec<(Place, u64)>, StorageError> {
     let mut statement = connection.prepare_cached(
-        "SELECT day, minute, span, count(*) FROM kept_cdr WHERE day = ?1 OR ?1 IS NULL \
+        "SELECT day, minute, span, count(*) FROM kept_cdr WHERE CAST(?1 AS BIGINT) IS NULL OR day = ?1 \
          GROUP BY day, minute, span ORDER BY day, span IS NOT NULL, minute, span",
     )?;
     let rows = statement.query_map(params![day.map(i64::from)], |row| {
