@@ -1,11 +1,15 @@
 //! Reload: what of a changed configuration file can be applied while the server runs. These are the
 //! `[[device]]` tables, `[outward]`, `[webhooks]` and `[targets]`; of everything else the log says that it needs a restart.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
-use serde::Serialize;
 
 use crate::app::Services;
 use crate::config::{Config, DeviceConfig};
+
+/// What of it is applied.
+const APPLIED: [&str; 4] = ["device", "outward", "webhooks", "targets"];
 
 /// Applies the new configuration as far as that can be; gives the one that is in force now.
 pub(super) async fn apply(services: &Services, old: &Config, new: Config) -> Config {
@@ -87,25 +91,12 @@ impl<'a> Changes<'a> {
 }
 
 /// The sections that changed and are only read at the start.
-fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    [
-        ("api", differ(&old.api, &new.api)),
-        ("reports", differ(&old.reports, &new.reports)),
-        ("store", differ(&old.store, &new.store)),
-        ("model", differ(&old.model, &new.model)),
-        ("commands", differ(&old.commands, &new.commands)),
-        ("om_endpoint", differ(&old.om_endpoint, &new.om_endpoint)),
-        ("cdr_forward", differ(&old.cdr_forward, &new.cdr_forward)),
-        ("recordings", differ(&old.recordings, &new.recordings)),
-        ("metrics", differ(&old.metrics, &new.metrics)),
-    ]
-    .into_iter()
-    .filter_map(|(section, differs)| differs.then_some(section))
-    .collect()
-}
-
-fn differ<T: Serialize>(old: &T, new: &T) -> bool {
-    toml::to_string(old).ok() != toml::to_string(new).ok()
+fn need_restart(old: &Config, new: &Config) -> Vec<String> {
+    let sections = |config: &Config| toml::Table::try_from(config).unwrap_or_default();
+    let (old, new) = (sections(old), sections(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differ = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    differ.filter(|name| !APPLIED.contains(&name.as_str())).cloned().collect()
 }
 
 #[cfg(test)]
@@ -134,5 +125,7 @@ mod tests {
         let new = config("[api]\nlisten = \"127.0.0.1:9\"\n[metrics]\nper_device = false\n");
         assert_eq!(need_restart(&Config::default(), &new), ["api", "metrics"]);
         assert!(need_restart(&new, &new).is_empty());
+        let kept = config("[retention]\nreports_days = 1\n[webhooks]\ntimeout_seconds = 2\n");
+        assert_eq!(need_restart(&Config::default(), &kept), ["retention"]);
     }
 }
