@@ -270,15 +270,20 @@ pub fn take_out_of_quarantine(connection: &mut Connection, number: &str) -> Resu
     Ok(taken)
 }
 
-/// Has the database write zeros over whatever is deleted or changed from now on, or no longer. PostgreSQL knows no such
-/// thing: what was deleted leaves its files when its room is used again (docs/privacy.md says how to have that at once).
+/// Has the database write zeros over whatever is deleted or changed from now on, whatever it costs; or again only where
+/// that costs nothing, and then what it has logged of the former is emptied. PostgreSQL knows no such thing: what was
+/// deleted leaves its files when its room is used again (docs/privacy.md says how to have that at once).
 ///
 /// # Errors
 /// When the database refuses it.
 pub fn secure_delete(connection: &Connection, on: bool) -> Result<(), StorageError> {
     if let Connection::Sqlite(connection) = connection {
-        let set = connection.pragma_update_and_check(None, "secure_delete", on, |_| Ok(()));
+        let how = if on { "ON" } else { "FAST" };
+        let set = connection.pragma_update_and_check(None, "secure_delete", how, |_| Ok(()));
         set.map_err(db::Error::from)?;
+        if !on {
+            super::sqlite::empty_log(connection).map_err(db::Error::from)?;
+        }
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ CREATE TABLE cdr_new (
     direction TEXT,
     outcome TEXT,
     trunk TEXT,
-    parties TEXT NOT NULL,           -- every number in it, each between bars: |200|13012345678|
+    parties TEXT NOT NULL,           -- every number in it, each between bars: |200|8613800000000|
     body TEXT NOT NULL,              -- JSON, as the API gives it
     UNIQUE (device, wire_id, fingerprint)
 );

@@ -24,6 +24,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
 /// The version whose records are indexed by the program.
 pub(super) const RECORDS: usize = 4;
 
+/// How long it is waited for others.
+const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Opens the database for writing, making it and migrating it as needed.
 ///
 /// # Errors
@@ -44,11 +47,13 @@ fn set_up(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What is deleted or moved is written over with zeros where its page is written anyway: what was erased is gone.
+    connection.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
     // Another thread copies the log into the database; see the writer.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // The writer appends: a large cache would only be swept at every commit.
     connection.pragma_update(None, "cache_size", -8192)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(())
 }
@@ -90,7 +95,7 @@ fn failed(error: rusqlite::Error) -> StorageError {
 pub fn open_reader(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
     Ok(Connection::Sqlite(connection))
 }
 
@@ -103,6 +108,17 @@ pub fn open_copier(path: &Path) -> Result<rusqlite::Connection, StorageError> {
     let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     Ok(connection)
+}
+
+/// Empties the write-ahead log, in which what was erased still stands; not if somebody reads from it for longer.
+///
+/// # Errors
+/// When the files cannot be read or written.
+pub fn empty_log(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(std::time::Duration::from_millis(200))?;
+    let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    connection.busy_timeout(BUSY)?;
+    emptied
 }
 
 /// Copies what can be copied of the write-ahead log into the database, without keeping anybody from writing. Gives how

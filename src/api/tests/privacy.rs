@@ -1,5 +1,7 @@
 //! Numbers masked for who may not see them; who did what, and who heard what.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
 
@@ -159,6 +161,13 @@ async fn a_number_that_is_erased_is_nowhere_any_more_and_the_rest_is_as_it_was()
     let path = format!("/api/v1/erasures/{}", erasure["id"].as_str().expect("an id"));
     let done = service.until(&path, |erasure| erasure["state"] == "done").await;
     assert_eq!(places(&service, number).await, Vec::<String>::new(), "{done}");
+    // Nor is it in the files, where nothing shows it; what was kept while there were readers goes with the next copy.
+    let in_files = || {
+        let all = switchroom_test_support::store::bytes(service.folder());
+        memchr::memmem::find(&all, number.as_bytes()).is_some()
+    };
+    let is_gone = switchroom_test_support::eventually(Duration::from_secs(10), async || !in_files()).await;
+    assert!(is_gone, "it is still in the database's files");
     assert_eq!(done["number"], "130****5678");
     assert_eq!(done["erased"]["cdrs"], 1, "{done}");
     assert!(done["erased"]["log"].as_u64() > Some(1), "{done}");

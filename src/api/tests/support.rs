@@ -90,6 +90,10 @@ impl Service {
         Self::start_in(folder, |_| {}).await
     }
 
+    pub(super) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app.api_address)
     }

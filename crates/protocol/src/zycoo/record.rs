@@ -102,11 +102,11 @@ fn way(record: &Record, direction: Option<Direction>) -> CallWay {
         (!text.is_empty()).then(|| Text::new(text))
     };
     let came_in = direction == Some(Direction::Inbound);
-    let of_queue = |name: &str| told(name).filter(|_| record.kind == RecordKind::CcCdr);
+    let queue = told("queueCode").filter(|_| record.kind == RecordKind::CcCdr);
     CallWay {
         dialled: told("trunkNumber").filter(|number| came_in && !number.eq_ignore_ascii_case("s")),
-        queue: of_queue("queueCode"),
-        queue_seconds: number(of_queue("queueTime").as_ref()),
+        queue_seconds: queue.as_ref().and_then(|_| number(told("queueTime").as_ref())),
+        queue,
         menu: told("ivrId"),
         digits: told("ivrDtmf"),
         score: told("score").filter(|score| score != "0"),
