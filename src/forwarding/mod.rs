@@ -154,6 +154,18 @@ impl Feed for Records {
             };
         }
         let is_record = item.report.name == RECORD;
+        if is_record {
+            // It came into its file, and the process was lost before that was noted: it is not sent as well.
+            let cursor = item.cursor;
+            match shared.reader.query(move |connection| store::kept(connection, cursor)).await {
+                Ok(None) => {}
+                Ok(Some(place)) => {
+                    let note = format!("kept in APICdr/{}", place.name());
+                    return (nothing(), Outcome::Kept { wanted: false, note });
+                }
+                Err(failed) => return unkept(nothing(), &failed),
+            }
+        }
         let (attempt, outcome) = forward(&shared.outward, &wish.settings, &line, &item, timeout).await;
         // It was the last one.
         let steps = shared.limits().schedule.len();

@@ -36,6 +36,23 @@ pub fn keep(
     Ok(())
 }
 
+/// Where a record is kept already.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn kept(connection: &Connection, cursor: u64) -> Result<Option<Place>, StorageError> {
+    let found = connection
+        .prepare_cached("SELECT day, minute, span FROM kept_cdr WHERE cursor = ?")?
+        .query_row(params![cursor.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let small = |number: i64| u32::try_from(number).unwrap_or(0);
+    Ok(found.map(|(day, minute, span): (i64, i64, Option<i64>)| Place {
+        day: small(day),
+        minute: small(minute),
+        span: span.map(small),
+    }))
+}
+
 /// A device's time zone; UTC if it is not known any more.
 ///
 /// # Errors
