@@ -141,7 +141,15 @@ pub(crate) fn check(heard: &Heard, secret: &str) {
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         headers.insert(name, heard.header(name).parse().expect("a header"));
     }
-    verifier.verify(heard.body.as_bytes(), &headers).expect("it is signed");
+    // In a long run it may have come longer ago than the library allows.
+    let sent: i64 = heard.header("webhook-timestamp").parse().expect("seconds");
+    if switchroom::clock::now().0 / 1000 - sent < 240 {
+        verifier.verify(heard.body.as_bytes(), &headers).expect("it is signed");
+    } else {
+        let signature =
+            verifier.sign(heard.header("webhook-id"), sent, heard.body.as_bytes()).expect("a signature");
+        assert!(heard.header("webhook-signature").split(' ').any(|one| one == signature));
+    }
     assert_eq!(heard.header("content-type"), "application/cloudevents+json");
     let event: cloudevents::Event = serde_json::from_str(&heard.body).expect("a CloudEvent");
     assert_eq!(event.id(), heard.id);
