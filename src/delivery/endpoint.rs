@@ -127,7 +127,7 @@ impl<F: Feed> Endpoint<F> {
         let now = crate::clock::now();
         let Loaded { progress, open, settled } = loaded;
         Self {
-            latest: F::watch(&shared.store),
+            latest: F::Item::watch(&shared.store),
             book: Book::restored(progress.cursor, open, settled, now),
             health: Health::restored(progress.failing_since),
             disabled: progress.disabled.clone(),
@@ -260,7 +260,7 @@ impl<F: Feed> Endpoint<F> {
             && self.replaying.is_none()
             && !full(&self.book)
         {
-            self.replaying = Some(F::page(Arc::clone(&self.shared), replay.cursor, page));
+            self.replaying = Some(F::Item::page(self.shared.log(), replay.cursor, page));
         }
         if !self.news || Instant::now() < self.look_at {
             return;
@@ -273,7 +273,7 @@ impl<F: Feed> Endpoint<F> {
                 self.look_at = Instant::now() + F::spacing(self.shared.count());
                 return;
             }
-            match F::tail(&self.shared.store, self.book.read(), page) {
+            match F::Item::tail(&self.shared.store, self.book.read(), page) {
                 Some(items) => {
                     let reached = items.last().map_or_else(|| self.book.read(), Item::cursor);
                     if !self.enter(items, reached, now) {
@@ -281,7 +281,7 @@ impl<F: Feed> Endpoint<F> {
                     }
                 }
                 None => {
-                    self.reading = Some(F::page(Arc::clone(&self.shared), self.book.read(), page));
+                    self.reading = Some(F::Item::page(self.shared.log(), self.book.read(), page));
                 }
             }
         }
@@ -560,7 +560,7 @@ async fn attempt<F: Feed>(
 ) -> Ended {
     let found = match item {
         Some(item) => Ok(Some(item)),
-        None => F::item(Arc::clone(&shared), cursor).await,
+        None => F::Item::find(shared.log(), cursor).await,
     };
     let what = match found {
         Ok(Some(item)) => {

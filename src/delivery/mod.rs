@@ -50,13 +50,35 @@ const DOWN: Duration = Duration::from_secs(1);
 const STOP: Duration = Duration::from_secs(10);
 
 /// What of the log is delivered.
-pub trait Item: Clone + Send + 'static {
+pub trait Item: Clone + Sized + Send + 'static {
     /// Its place in the log.
     fn cursor(&self) -> u64;
     /// When it happened.
     fn at(&self) -> Timestamp;
     /// It as a delivery that has not been tried.
     fn delivery(&self) -> Delivery;
+
+    /// Tells how far the log goes.
+    fn watch(store: &DatabaseStore) -> watch::Receiver<u64>;
+    /// What comes after a cursor, as far as memory has it; none: read the store.
+    fn tail(_store: &DatabaseStore, _after: u64, _limit: usize) -> Option<Vec<Self>> {
+        None
+    }
+    /// Up to so much after a cursor, from the store.
+    fn page(log: Log, after: u64, limit: usize) -> BoxFuture<'static, Result<Page<Self>, StorageError>>;
+    /// What is at this cursor, if it is still there.
+    fn find(log: Log, cursor: u64) -> BoxFuture<'static, Result<Option<Self>, StorageError>>;
+    /// A cursor that lies before everything of this time.
+    fn before(log: Log, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>>;
+}
+
+/// Where the log is read.
+#[derive(Clone)]
+pub struct Log {
+    /// Its end, and what of it is in memory.
+    pub(crate) store: Arc<DatabaseStore>,
+    /// The rest.
+    pub(crate) reader: Reader,
 }
 
 /// A part of the log that was read from the store.
@@ -126,23 +148,6 @@ pub trait Feed: Sized + Send + Sync + 'static {
     fn spacing(count: usize) -> Duration {
         Duration::from_millis(u64::try_from(count / 20).unwrap_or(u64::MAX).clamp(1, 50))
     }
-    /// Tells how far the log goes.
-    fn watch(store: &DatabaseStore) -> watch::Receiver<u64>;
-    /// What comes after a cursor, as far as memory has it; none: read the store.
-    fn tail(store: &DatabaseStore, after: u64, limit: usize) -> Option<Vec<Self::Item>>;
-    /// Up to so much after a cursor, from the store.
-    fn page(
-        shared: Arc<Shared<Self>>,
-        after: u64,
-        limit: usize,
-    ) -> BoxFuture<'static, Result<Page<Self::Item>, StorageError>>;
-    /// What is at this cursor, if it is still there.
-    fn item(
-        shared: Arc<Shared<Self>>,
-        cursor: u64,
-    ) -> BoxFuture<'static, Result<Option<Self::Item>, StorageError>>;
-    /// A cursor that lies before everything of this time.
-    fn before(shared: Arc<Shared<Self>>, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>>;
 
     /// One attempt, after so many that have failed.
     fn send(
@@ -196,6 +201,11 @@ pub struct Shared<F: Feed> {
 impl<F: Feed> Shared<F> {
     pub(crate) fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where its log is read.
+    pub(crate) fn log(&self) -> Log {
+        Log { store: Arc::clone(&self.store), reader: self.reader.clone() }
     }
 
     fn count(&self) -> usize {
@@ -349,7 +359,7 @@ impl<F: Feed> Deliveries<F> {
             return Ok(None);
         }
         let sealed = self.seal(F::id(&settings), &secrets)?;
-        let cursor = *F::watch(&self.shared.store).borrow();
+        let cursor = *F::Item::watch(&self.shared.store).borrow();
         let progress = Progress { cursor, ..Progress::default() };
         let (row, at) = (settings.clone(), progress.clone());
         let add = move |connection: &mut crate::storage::db::Connection| {
@@ -440,8 +450,8 @@ impl<F: Feed> Deliveries<F> {
     /// # Errors
     /// When the store cannot be read.
     pub async fn range(&self, since: Timestamp, until: Timestamp) -> Result<Replay, StorageError> {
-        let end = *F::watch(&self.shared.store).borrow();
-        Ok(Replay { cursor: F::before(Arc::clone(&self.shared), since).await?, end, since, until })
+        let end = *F::Item::watch(&self.shared.store).borrow();
+        Ok(Replay { cursor: F::Item::before(self.shared.log(), since).await?, end, since, until })
     }
 }
 

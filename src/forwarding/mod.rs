@@ -15,16 +15,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use switchroom_domain::time::{Millis, Timestamp};
+use switchroom_domain::time::Millis;
 use switchroom_protocol::Dialect;
-use tokio::sync::watch;
 
 use crate::config::{CdrForwardConfig, Span};
 use crate::delivery::schedule::{self, Outcome};
-use crate::delivery::{Deliveries, Feed, Limits, Page, Shared, Wish};
+use crate::delivery::{Deliveries, Feed, Limits, Shared, Wish};
 use crate::metrics::Metrics;
 use crate::outward::{Failed, Outward};
 use crate::storage::block::Received;
@@ -32,7 +29,7 @@ use crate::storage::deliveries::{Attempt, Tables};
 use crate::storage::secrets::SecretKey;
 use crate::storage::{DatabaseStore, Reader, StorageError, forwarding as store};
 use crate::targets::send::{self, How, Proof};
-use crate::targets::{Connection, Lines, log, wire};
+use crate::targets::{Connection, Lines, wire};
 use request::Wanted;
 
 /// Where it is stored.
@@ -108,33 +105,6 @@ impl Feed for Records {
             "OFFLINE" => wanted.offline || wanted.all,
             _ => wanted.all,
         }
-    }
-
-    fn watch(store: &DatabaseStore) -> watch::Receiver<u64> {
-        store.hub().watch_reports()
-    }
-
-    fn tail(_store: &DatabaseStore, _after: u64, _limit: usize) -> Option<Vec<Received>> {
-        None
-    }
-
-    fn page(
-        shared: Arc<Shared<Self>>,
-        after: u64,
-        limit: usize,
-    ) -> BoxFuture<'static, Result<Page<Received>, StorageError>> {
-        log::page(shared, after, limit).boxed()
-    }
-
-    fn item(
-        shared: Arc<Shared<Self>>,
-        cursor: u64,
-    ) -> BoxFuture<'static, Result<Option<Received>, StorageError>> {
-        log::item(shared, cursor).boxed()
-    }
-
-    fn before(shared: Arc<Shared<Self>>, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>> {
-        log::before(shared, at).boxed()
     }
 
     async fn send(

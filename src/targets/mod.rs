@@ -15,21 +15,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use switchroom_domain::id::Minter;
 use switchroom_domain::time::{Millis, Timestamp};
-use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use crate::config::{Span, TargetsConfig};
 use crate::delivery::schedule::{self, Outcome};
-use crate::delivery::{Deliveries, Feed, Item, Limits, Page, Shared, Wish};
+use crate::delivery::{Deliveries, Feed, Item, Limits, Shared, Wish};
 use crate::metrics::Metrics;
 use crate::outward::{Failed, Outward};
 use crate::storage::block::Received;
-use crate::storage::deliveries::{Attempt, Delivery, DeliveryBody, State, Tables};
+use crate::storage::deliveries::{Attempt, Delivery, Tables};
 use crate::storage::secrets::SecretKey;
 use crate::storage::{DatabaseStore, Reader, StorageError};
 use send::How;
@@ -133,24 +129,6 @@ pub struct Selection {
 #[derive(Debug)]
 pub struct Reports;
 
-impl Item for Received {
-    fn cursor(&self) -> u64 {
-        self.cursor
-    }
-
-    fn at(&self) -> Timestamp {
-        self.report.seed.at
-    }
-
-    fn delivery(&self) -> Delivery {
-        let report = &self.report;
-        let lane = self.device.as_str().into();
-        let body = DeliveryBody { kind: report.name.clone(), lane, ..Default::default() };
-        let id = Minter::report_id(report.seed).0;
-        Delivery { cursor: self.cursor, state: State::Pending, item: Some(id), at: report.seed.at, body }
-    }
-}
-
 impl Feed for Reports {
     type Settings = Target;
     type Secrets = Secrets;
@@ -195,33 +173,6 @@ impl Feed for Reports {
 
     fn spacing(count: usize) -> Duration {
         Duration::from_millis(u64::try_from(count).unwrap_or(u64::MAX).clamp(SPACING, 100))
-    }
-
-    fn watch(store: &DatabaseStore) -> watch::Receiver<u64> {
-        store.hub().watch_reports()
-    }
-
-    fn tail(_store: &DatabaseStore, _after: u64, _limit: usize) -> Option<Vec<Received>> {
-        None
-    }
-
-    fn page(
-        shared: Arc<Shared<Self>>,
-        after: u64,
-        limit: usize,
-    ) -> BoxFuture<'static, Result<Page<Received>, StorageError>> {
-        log::page(shared, after, limit).boxed()
-    }
-
-    fn item(
-        shared: Arc<Shared<Self>>,
-        cursor: u64,
-    ) -> BoxFuture<'static, Result<Option<Received>, StorageError>> {
-        log::item(shared, cursor).boxed()
-    }
-
-    fn before(shared: Arc<Shared<Self>>, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>> {
-        log::before(shared, at).boxed()
     }
 
     async fn send(
@@ -324,7 +275,7 @@ impl Targets {
     /// # Errors
     /// When the store cannot be read.
     pub async fn report(&self, cursor: u64) -> Result<Option<Received>, StorageError> {
-        Reports::item(Arc::clone(&self.shared), cursor).await
+        Received::find(self.shared.log(), cursor).await
     }
 
     /// What is written down of the delivery of this report.

@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::config::WebhooksConfig;
 use crate::delivery::schedule::Outcome;
-use crate::delivery::{Deliveries, Feed, Item, Limits, Page, Shared, Wish};
+use crate::delivery::{Deliveries, Feed, Item, Limits, Log, Page, Shared, Wish};
 use crate::metrics::Metrics;
 use crate::outward::Outward;
 use crate::storage::deliveries::{Attempt, Delivery, DeliveryBody, State, Tables};
@@ -85,6 +85,29 @@ impl Item for Published {
             DeliveryBody { kind: event.kind.as_str().into(), call, lane: lane.into(), ..Default::default() };
         Delivery { cursor: self.cursor, state: State::Pending, item: Some(event.id.0), at: event.at, body }
     }
+
+    fn watch(store: &DatabaseStore) -> watch::Receiver<u64> {
+        store.hub().watch()
+    }
+
+    fn tail(store: &DatabaseStore, after: u64, limit: usize) -> Option<Vec<Self>> {
+        match store.hub().after(after, limit) {
+            Tail::Events(events) => Some(events),
+            Tail::TooOld => None,
+        }
+    }
+
+    fn page(log: Log, after: u64, limit: usize) -> BoxFuture<'static, Result<Page<Self>, StorageError>> {
+        log::page(log, after, limit).boxed()
+    }
+
+    fn find(log: Log, cursor: u64) -> BoxFuture<'static, Result<Option<Self>, StorageError>> {
+        async move { log::event(&log, cursor).await }.boxed()
+    }
+
+    fn before(log: Log, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>> {
+        async move { log::before(&log, at).await }.boxed()
+    }
 }
 
 impl Feed for Events {
@@ -114,36 +137,6 @@ impl Feed for Events {
 
     fn wants(selection: &Selection, item: &Published) -> bool {
         selection.wants(&item.sealed.event)
-    }
-
-    fn watch(store: &DatabaseStore) -> watch::Receiver<u64> {
-        store.hub().watch()
-    }
-
-    fn tail(store: &DatabaseStore, after: u64, limit: usize) -> Option<Vec<Published>> {
-        match store.hub().after(after, limit) {
-            Tail::Events(events) => Some(events),
-            Tail::TooOld => None,
-        }
-    }
-
-    fn page(
-        shared: Arc<Shared<Self>>,
-        after: u64,
-        limit: usize,
-    ) -> BoxFuture<'static, Result<Page<Published>, StorageError>> {
-        log::page(shared, after, limit).boxed()
-    }
-
-    fn item(
-        shared: Arc<Shared<Self>>,
-        cursor: u64,
-    ) -> BoxFuture<'static, Result<Option<Published>, StorageError>> {
-        async move { log::event(&shared, cursor).await }.boxed()
-    }
-
-    fn before(shared: Arc<Shared<Self>>, at: Timestamp) -> BoxFuture<'static, Result<u64, StorageError>> {
-        async move { log::before(&shared, at).await }.boxed()
     }
 
     async fn send(
@@ -259,7 +252,7 @@ impl Webhooks {
     /// # Errors
     /// When the store cannot be read.
     pub async fn find(&self, known: &Known, event: EventId) -> Result<Option<Published>, StorageError> {
-        log::find(&self.shared, known.key, event).await
+        log::find(&self.shared.log(), known.key, event).await
     }
 }
 
