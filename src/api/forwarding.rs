@@ -21,10 +21,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::State;
 use super::auth::{Caller, Role};
+use super::deliveries::{DeliveriesQuery, log_of};
 use super::device_input::missing;
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::{self, Page, Params, limit};
-use super::targets::{PassedOnQuery, PassedOnView, passed_on};
+use super::targets::{PASSED_ON, PassedOnView};
 use super::view;
 use crate::devices::Device;
 use crate::forwarding::files::number;
@@ -115,18 +116,18 @@ pub(super) async fn one(
 }
 
 /// What became of records and reports that were to be forwarded, the newest first.
-#[utoipa::path(get, path = "/api/v1/cdr-forwarding/deliveries", tag = "forwarding", params(PassedOnQuery),
+#[utoipa::path(get, path = "/api/v1/cdr-forwarding/deliveries", tag = "forwarding", params(DeliveriesQuery),
     responses((status = 200, body = Page<PassedOnView>), (status = 403, body = ProblemBody),
         (status = 404, description = "It is off", body = ProblemBody)))]
 pub(super) async fn deliveries(
     state: web::Data<State>,
     caller: Caller,
-    Params(query): Params<PassedOnQuery>,
+    Params(query): Params<DeliveriesQuery>,
 ) -> Result<web::Json<Page<PassedOnView>>, Problem> {
     allow(&caller)?;
     let off = || Problem::new(Kind::NotFound, "nothing is forwarded or kept: see docs/cdr-forwarding.md");
     let known = state.services.forwarding.known().ok_or_else(off)?;
-    passed_on(&state, &known, query).await.map(web::Json)
+    log_of(&state, &known, PASSED_ON, query).await.map(web::Json)
 }
 
 /// Where a file is.

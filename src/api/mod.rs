@@ -16,6 +16,7 @@ mod call_actions;
 mod calls;
 mod commands;
 mod configure;
+mod deliveries;
 mod device_input;
 mod devices;
 mod docs;

@@ -7,19 +7,22 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use switchroom_domain::id::ReportId;
 use switchroom_domain::time::Timestamp;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::State;
 use super::auth::{Caller, Role};
+use super::deliveries::{DeliveriesQuery, log_of, not_now, range_again};
 use super::entities::Paging;
 use super::error::{Kind, Problem, ProblemBody};
-use super::input::{self, Body, Page, Params, limit, page, time};
+use super::input::{Body, Page, Params, limit, page};
 use super::target_input::{NewTarget, TargetChange};
 use super::webhook_input::WebhookState;
-use crate::delivery::{Feed, Item, MOST};
-use crate::storage::StorageError;
-use crate::storage::deliveries::{self as store, Attempt, Delivery, State as DeliveryState};
+use crate::delivery::{Item, MOST};
+use crate::storage::deliveries::{Attempt, Delivery, State as DeliveryState};
 use crate::targets::{Confirm, Connection, Known, Method};
+
+/// The list of what was passed on.
+pub(super) const PASSED_ON: &str = "passed_on";
 
 /// A target. Its password is never read back.
 #[derive(Debug, Serialize, ToSchema)]
@@ -141,12 +144,6 @@ fn find(state: &State, caller: &Caller, id: &str) -> Result<Arc<Known>, Problem>
     known.ok_or_else(|| {
         Problem::new(Kind::NotFound, "there is no such target; GET /api/v1/targets lists them")
     })
-}
-
-/// The target is being started again, or the service is stopping.
-fn not_now(error: &StorageError) -> Problem {
-    tracing::warn!(%error, "a target could not be asked");
-    Problem::new(Kind::Unavailable, "the target is not at work now; try again").retry_after(2)
 }
 
 /// All targets that the token may see.
@@ -287,70 +284,18 @@ impl From<Delivery> for PassedOnView {
     }
 }
 
-/// Which deliveries are wanted.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct PassedOnQuery {
-    /// Only in this state: `pending`, `delivered`, `failed`, `gap`.
-    state: Option<String>,
-    /// Only of reports from this time on.
-    #[param(example = "2026-11-21T10:00:00Z")]
-    since: Option<String>,
-    /// How many at most: 1 to 1000, 100 if not given.
-    limit: Option<usize>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// What became of reports, the newest first. Kept as long as `targets.log_entries` and `log_days` say.
 #[utoipa::path(get, path = "/api/v1/targets/{target}/deliveries", tag = "targets",
-    params(("target" = String, Path), PassedOnQuery),
+    params(("target" = String, Path), DeliveriesQuery),
     responses((status = 200, body = Page<PassedOnView>), (status = 404, body = ProblemBody)))]
 pub(super) async fn deliveries(
     state: web::Data<State>,
     caller: Caller,
     path: web::Path<String>,
-    Params(query): Params<PassedOnQuery>,
+    Params(query): Params<DeliveriesQuery>,
 ) -> Result<web::Json<Page<PassedOnView>>, Problem> {
     let known = find(&state, &caller, &path)?;
-    passed_on(&state, &known, query).await.map(web::Json)
-}
-
-/// What became of reports: of a target's, or of those that are forwarded.
-pub(super) async fn passed_on<F: Feed>(
-    state: &State,
-    known: &crate::delivery::Known<F>,
-    query: PassedOnQuery,
-) -> Result<Page<PassedOnView>, Problem> {
-    const LIST: &str = "passed_on";
-    let limit = limit(query.limit)?;
-    let wanted = query.state.as_deref().map(|name| {
-        let detail = format!("{name:?} is no state of a delivery; pending, delivered, failed or gap");
-        let unknown = || Problem::new(Kind::BadParameter, detail).field("state");
-        DeliveryState::parse(name).ok_or_else(unknown)
-    });
-    let before = query
-        .cursor
-        .as_deref()
-        .map(|cursor| input::place(LIST, cursor)?.parse::<u64>().map_err(|_| input::bad_cursor()));
-    let wish = store::Query {
-        state: wanted.transpose()?,
-        since: time("since", query.since.as_deref())?,
-        before: before.transpose()?,
-        limit: limit + 1,
-    };
-    // What happened a moment ago is shown, too; if that is not to be had, what is written down.
-    if let Err(error) = known.flush().await {
-        tracing::warn!(%error, "a target's deliveries are shown as they were written down");
-    }
-    let key = known.key;
-    let found =
-        state.services.reader.query(move |connection| F::TABLES.deliveries(connection, key, &wish)).await?;
-    let more = found.len() > limit;
-    let items: Vec<PassedOnView> = found.into_iter().take(limit).map(PassedOnView::from).collect();
-    let next_cursor = items.last().filter(|_| more).map(|last| input::cursor(LIST, &last.cursor));
-    Ok(Page { items, next_cursor })
+    log_of(&state, &known, PASSED_ON, query).await.map(web::Json)
 }
 
 /// What is to be passed on again: one report of the delivery log, or those of a time.
@@ -400,7 +345,11 @@ pub(super) async fn redeliver(
     let known = find(&state, &caller, &path)?;
     let view = match (wish.report, wish.since) {
         (Some(report), None) if wish.until.is_none() => one_again(&state, &known, &report).await?,
-        (None, Some(since)) => range_again(&state, &known, &since, wish.until.as_deref()).await?,
+        (None, Some(since)) => {
+            let targets = &state.services.targets;
+            let (since, until) = range_again(targets, &known, &since, wish.until.as_deref()).await?;
+            PassedAgainView { report: None, since: Some(since), until: Some(until) }
+        }
         _ => {
             let detail =
                 "give `report` (a report's id), or `since` and, if need be, `until` (RFC 3339 times)";
@@ -426,22 +375,4 @@ async fn one_again(state: &State, known: &Known, report: &str) -> Result<PassedA
         .ok_or_else(absent)?;
     known.again(delivery).await.map_err(|error| not_now(&error))?;
     Ok(PassedAgainView { report: Some(ReportId(id)), since: None, until: None })
-}
-
-async fn range_again(
-    state: &State,
-    known: &Known,
-    since: &str,
-    until: Option<&str>,
-) -> Result<PassedAgainView, Problem> {
-    let (since, until) = input::range(since, until)?;
-    let range = state.services.targets.range(since, until).await?;
-    if !known.replay(range).await.map_err(|error| not_now(&error))? {
-        let detail =
-            "another range is being passed on again to this target; wait until its `redelivering` is false";
-        return Err(Problem::new(Kind::Conflict, detail));
-    }
-    // Once it is promised it goes on after a restart, too.
-    known.flush().await.map_err(|error| not_now(&error))?;
-    Ok(PassedAgainView { report: None, since: Some(since), until: Some(until) })
 }

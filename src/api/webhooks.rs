@@ -7,18 +7,18 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use switchroom_domain::id::{CallId, EventId};
 use switchroom_domain::time::Timestamp;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::State;
 use super::auth::{Caller, Role};
+use super::deliveries::{DeliveriesQuery, log_of, not_now, range_again};
 use super::entities::Paging;
 use super::error::{Kind, Problem, ProblemBody};
-use super::input::{self, Body, Page, Params, limit, page, time};
+use super::input::{Body, Page, Params, limit, page};
 use super::webhook_input::{NewWebhook, WebhookChange, WebhookState};
 use crate::delivery::{Item, MOST};
-use crate::storage::StorageError;
-use crate::storage::deliveries::{self as store, Attempt, Delivery, State as DeliveryState};
-use crate::webhooks::{Known, TABLES};
+use crate::storage::deliveries::{Attempt, Delivery, State as DeliveryState};
+use crate::webhooks::Known;
 
 /// A webhook. Its secret is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -110,12 +110,6 @@ fn find(state: &State, caller: &Caller, id: &str) -> Result<Arc<Known>, Problem>
     known.ok_or_else(|| {
         Problem::new(Kind::NotFound, "there is no such webhook; GET /api/v1/webhooks lists them")
     })
-}
-
-/// The webhook is being started again, or the service is stopping.
-fn not_now(error: &StorageError) -> Problem {
-    tracing::warn!(%error, "a webhook could not be asked");
-    Problem::new(Kind::Unavailable, "the webhook is not at work now; try again").retry_after(2)
 }
 
 /// All webhooks that the token may see.
@@ -299,22 +293,6 @@ impl From<Delivery> for DeliveryView {
     }
 }
 
-/// Which deliveries are wanted.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct DeliveriesQuery {
-    /// Only in this state: `pending`, `delivered`, `failed`, `gap`.
-    state: Option<String>,
-    /// Only of events from this time on.
-    #[param(example = "2026-11-21T10:00:00Z")]
-    since: Option<String>,
-    /// How many at most: 1 to 1000, 100 if not given.
-    limit: Option<usize>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// What became of deliveries, the newest event first. Kept as long as `webhooks.log_entries` and `log_days` say.
 #[utoipa::path(get, path = "/api/v1/webhooks/{webhook}/deliveries", tag = "webhooks",
     params(("webhook" = String, Path), DeliveriesQuery),
@@ -325,35 +303,8 @@ pub(super) async fn deliveries(
     path: web::Path<String>,
     Params(query): Params<DeliveriesQuery>,
 ) -> Result<web::Json<Page<DeliveryView>>, Problem> {
-    const LIST: &str = "deliveries";
     let known = find(&state, &caller, &path)?;
-    let limit = limit(query.limit)?;
-    let wanted = query.state.as_deref().map(|name| {
-        let detail = format!("{name:?} is no state of a delivery; pending, delivered, failed or gap");
-        let unknown = || Problem::new(Kind::BadParameter, detail).field("state");
-        DeliveryState::parse(name).ok_or_else(unknown)
-    });
-    let before = query
-        .cursor
-        .as_deref()
-        .map(|cursor| input::place(LIST, cursor)?.parse::<u64>().map_err(|_| input::bad_cursor()));
-    let wish = store::Query {
-        state: wanted.transpose()?,
-        since: time("since", query.since.as_deref())?,
-        before: before.transpose()?,
-        limit: limit + 1,
-    };
-    // What happened a moment ago is shown, too; if that is not to be had, what is written down.
-    if let Err(error) = known.flush().await {
-        tracing::warn!(%error, "a webhook's deliveries are shown as they were written down");
-    }
-    let key = known.key;
-    let found =
-        state.services.reader.query(move |connection| TABLES.deliveries(connection, key, &wish)).await?;
-    let more = found.len() > limit;
-    let items: Vec<DeliveryView> = found.into_iter().take(limit).map(DeliveryView::from).collect();
-    let next_cursor = items.last().filter(|_| more).map(|last| input::cursor(LIST, &last.cursor));
-    Ok(web::Json(Page { items, next_cursor }))
+    log_of(&state, &known, "deliveries", query).await.map(web::Json)
 }
 
 /// What is to be delivered again: one event, or those of a time.
@@ -403,7 +354,11 @@ pub(super) async fn redeliver(
     let known = find(&state, &caller, &path)?;
     let view = match (wish.event, wish.since) {
         (Some(event), None) if wish.until.is_none() => redeliver_one(&state, &known, &event).await?,
-        (None, Some(since)) => redeliver_range(&state, &known, &since, wish.until.as_deref()).await?,
+        (None, Some(since)) => {
+            let webhooks = &state.services.webhooks;
+            let (since, until) = range_again(webhooks, &known, &since, wish.until.as_deref()).await?;
+            RedeliveryView { event: None, since: Some(since), until: Some(until) }
+        }
         _ => {
             let detail = "give `event` (an event's id), or `since` and, if need be, `until` (RFC 3339 times)";
             return Err(Problem::new(Kind::Invalid, detail));
@@ -426,22 +381,4 @@ async fn redeliver_one(state: &State, known: &Known, event: &str) -> Result<Rede
     let delivery = known_of.unwrap_or_else(|| published.delivery());
     known.again(delivery).await.map_err(|error| not_now(&error))?;
     Ok(RedeliveryView { event: Some(id), since: None, until: None })
-}
-
-async fn redeliver_range(
-    state: &State,
-    known: &Known,
-    since: &str,
-    until: Option<&str>,
-) -> Result<RedeliveryView, Problem> {
-    let (since, until) = input::range(since, until)?;
-    let range = state.services.webhooks.range(since, until).await?;
-    if !known.replay(range).await.map_err(|error| not_now(&error))? {
-        let detail =
-            "another range is being delivered again to this webhook; wait until its `redelivering` is false";
-        return Err(Problem::new(Kind::Conflict, detail));
-    }
-    // Once it is promised it goes on after a restart, too.
-    known.flush().await.map_err(|error| not_now(&error))?;
-    Ok(RedeliveryView { event: None, since: Some(since), until: Some(until) })
 }

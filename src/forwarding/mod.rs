@@ -47,6 +47,7 @@ const LOG_ENTRIES: usize = 10_000;
 const LOG_DAYS: u32 = 7;
 /// A record that could not be written to its file is tried again so much later.
 const AGAIN: Duration = Duration::from_secs(1);
+const UNKEPT: &str = "it could not be put into its file";
 /// What a call record of an OM is called.
 const RECORD: &str = "Cdr";
 
@@ -120,7 +121,7 @@ impl Feed for Records {
         if wanted.savecall {
             return match keep(&shared, item, Some(wanted.filemin)).await {
                 Ok(note) => (nothing(), Outcome::Kept { wanted: true, note }),
-                Err(failed) => unkept(nothing(), &failed),
+                Err(failed) => put_off(nothing(), UNKEPT, &failed),
             };
         }
         let is_record = item.report.name == RECORD;
@@ -133,7 +134,9 @@ impl Feed for Records {
                     let note = format!("kept in APICdr/{}", place.name());
                     return (nothing(), Outcome::Kept { wanted: false, note });
                 }
-                Err(failed) => return unkept(nothing(), &failed),
+                Err(failed) => {
+                    return put_off(nothing(), "whether it is in its file cannot be read", &failed);
+                }
             }
         }
         let (attempt, outcome) = forward(&shared.outward, &wish.settings, &line, &item, timeout).await;
@@ -145,7 +148,7 @@ impl Feed for Records {
         }
         match keep(&shared, item, None).await {
             Ok(note) => (attempt, Outcome::Kept { wanted: false, note }),
-            Err(failed) => unkept(attempt, &failed),
+            Err(failed) => put_off(attempt, UNKEPT, &failed),
         }
     }
 
@@ -221,10 +224,10 @@ async fn keep(shared: &Shared<Records>, item: Received, span: Option<u32>) -> Re
     Ok(format!("kept in APICdr/{}", place.name()))
 }
 
-/// The record could not be written to its file.
-fn unkept(mut attempt: Attempt, failed: &StorageError) -> (Attempt, Outcome) {
-    tracing::error!(error = %failed, "a call record could not be put into its file; trying again");
-    attempt.error = Some(format!("it could not be put into its file: {failed}"));
+/// The store failed, which is not the application server's doing.
+fn put_off(mut attempt: Attempt, what: &str, failed: &StorageError) -> (Attempt, Outcome) {
+    tracing::error!(error = %failed, "a call record: {what}; trying again");
+    attempt.error = Some(format!("{what}: {failed}"));
     (attempt, Outcome::Failed { retry_after: Some(AGAIN), overloaded: false })
 }
 

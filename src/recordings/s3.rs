@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use super::store::{Reading, Store};
 use crate::config::S3Config;
 
-/// What is larger goes up in parts of this size, and so much is read at a time.
+/// What is larger goes up in parts of this size.
 const PART: usize = 8 * 1024 * 1024;
 /// So much is read at a time: whoever listens hears the beginning soon.
 const BLOCK: u64 = 256 * 1024;

@@ -87,6 +87,14 @@ pub struct Query {
     pub numbers: Vec<Number>,
 }
 
+impl Query {
+    /// Nothing but the device, and the time, decides.
+    fn is_of_devices_only(&self) -> bool {
+        let named = [&self.kind, &self.direction, &self.outcome, &self.trunk];
+        !self.devices.is_empty() && self.numbers.is_empty() && named.iter().all(|name| name.is_none())
+    }
+}
+
 /// A page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
@@ -396,9 +404,7 @@ pub fn find(connection: &Connection, kind: Kind, query: &Query) -> Result<Found,
             furthest = Some(found);
         }
     }
-    let only_devices = Query { devices: query.devices.clone(), ..Query::default() };
-    let bounds = Query { before: None, since: None, until: None, limit: 0, ..query.clone() };
-    if bounds == only_devices {
+    if query.is_of_devices_only() {
         return by_devices(connection, kind, query);
     }
     match by_part(connection, kind, query)? {
@@ -525,13 +531,8 @@ fn by_spellings(
     if let Some(next) = all.next {
         all.items.retain(|(place, _)| *place >= next);
     }
-    all.items.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
-    all.items.dedup_by_key(|(place, _)| *place);
-    if all.items.len() > query.limit {
-        all.items.truncate(query.limit);
-        all.next = all.items.last().map(|(place, _)| *place);
-    }
-    Ok(all)
+    let newest = newest_of(all.items, query.limit);
+    Ok(Found { next: newest.next.or(all.next), ..newest })
 }
 
 /// One index, and its value.
@@ -601,6 +602,7 @@ fn by_devices(connection: &Connection, kind: Kind, query: &Query) -> Result<Foun
 
 fn newest_of(mut all: Vec<(i64, String)>, limit: usize) -> Found {
     all.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
+    all.dedup_by_key(|(place, _)| *place);
     let more = all.len() > limit;
     all.truncate(limit);
     let next = all.last().map(|(place, _)| *place).filter(|_| more);

@@ -110,15 +110,16 @@ pub fn open_copier(path: &Path) -> Result<rusqlite::Connection, StorageError> {
     Ok(connection)
 }
 
-/// Empties the write-ahead log, in which what was erased still stands; not if somebody reads from it for longer.
+/// Empties the write-ahead log, in which what was erased still stands. False: somebody reads from it for longer, and it
+/// was not emptied.
 ///
 /// # Errors
 /// When the files cannot be read or written.
-pub fn empty_log(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {
+pub fn empty_log(connection: &rusqlite::Connection) -> Result<bool, rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_millis(200))?;
-    let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
     connection.busy_timeout(BUSY)?;
-    emptied
+    emptied.map(|busy| !busy)
 }
 
 /// Copies what can be copied of the write-ahead log into the database, without keeping anybody from writing. Gives how

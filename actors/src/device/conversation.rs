@@ -5,7 +5,7 @@ use switchroom_domain::Text;
 use switchroom_domain::conversation::{
     Confidence, Conversation, Outcome, RecordingRef, Transfer, TransferKind,
 };
-use switchroom_domain::fact::{CallFact, CallWay, CdrFact, CdrSide, Happening, Party};
+use switchroom_domain::fact::{CallFact, CallWay, CdrFact, CdrSide, Extent, Happening, Party};
 use switchroom_domain::id::{CdrId, DeviceId, LegId};
 use switchroom_domain::reply::Failure;
 use switchroom_domain::time::{Millis, Timestamp};
@@ -105,7 +105,7 @@ impl Part {
 
     /// How long somebody talked, by this record: a trunk's counts its menu and queue too, and a menu is nobody.
     fn talked(&self) -> Option<u32> {
-        let of_person = self.side == CdrSide::Extension && !self.kind.eq_ignore_ascii_case("ivr");
+        let of_person = self.side == CdrSide::Extension && self.way.of != Extent::Menu;
         self.duration.filter(|seconds| of_person && *seconds > 0)
     }
 
@@ -118,9 +118,8 @@ impl Part {
         }
     }
 
-    /// A ZYCOO's record of a call is of the whole of it; others are of one party's part.
     fn is_whole(&self) -> bool {
-        self.kind.eq_ignore_ascii_case("cc_cdr") || self.kind.eq_ignore_ascii_case("cdr")
+        self.way.of == Extent::Whole
     }
 
     fn is_status(&self, word: &str) -> bool {
@@ -377,7 +376,7 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         |pick: fn(&CallWay) -> &Option<Text>| records.iter().find_map(|part| pick(&part.way).clone());
     // Each menu has a record of its own, and the call's names the last again.
     let of_menus = |pick: fn(&CallWay) -> &Option<Text>| {
-        let is_menu = |part: &&Part| part.kind.eq_ignore_ascii_case("ivr");
+        let is_menu = |part: &&Part| part.way.of == Extent::Menu;
         let named: Vec<Text> =
             records.iter().filter(is_menu).filter_map(|part| pick(&part.way).clone()).collect();
         if named.is_empty() { of_way(pick).into_iter().collect() } else { named }

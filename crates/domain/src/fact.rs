@@ -413,6 +413,8 @@ pub struct CdrFact {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CallWay {
+    /// Which part of the call the record is of.
+    pub of: Extent,
     /// The number that the caller dialled.
     pub dialled: Option<Text>,
     /// The queue that it waited in.
@@ -425,6 +427,19 @@ pub struct CallWay {
     pub digits: Option<Text>,
     /// What the caller gave in a survey.
     pub score: Option<Text>,
+}
+
+/// Which part of a call a record is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// One party's.
+    #[default]
+    Party,
+    /// Its way through a voice menu, which is nobody (ZYCOO `ivr`).
+    Menu,
+    /// The whole of it (ZYCOO `cc_cdr`, `cdr`).
+    Whole,
 }
 
 /// Whose record a CDR is.

@@ -3,7 +3,7 @@
 mod support;
 
 use support::{call, cdr, ext, one, outer, status, text, try_decode, visitor};
-use switchroom_domain::fact::{CallFact, CallWay, CdrFact, Fact, Happening, LineStatus};
+use switchroom_domain::fact::{CallFact, CallWay, CdrFact, Extent, Fact, Happening, LineStatus};
 use switchroom_domain::time::Timestamp;
 use switchroom_domain::view::Direction;
 use switchroom_protocol::{Decoded, Dialect, mac};
@@ -186,7 +186,12 @@ fn a_passed_menu() {
             started_at: Some(Timestamp(1_541_643_689_000)),
             ended_at: Some(Timestamp(1_541_643_692_000)),
             duration: Some(3),
-            way: CallWay { menu: Some("610".into()), digits: Some("0".into()), ..CallWay::default() },
+            way: CallWay {
+                of: Extent::Menu,
+                menu: Some("610".into()),
+                digits: Some("0".into()),
+                ..CallWay::default()
+            },
             extra: extra.map(|(name, text)| (name.into(), text.into())).to_vec(),
             ..CdrFact::default()
         }
@@ -266,6 +271,7 @@ fn a_record_tells_the_way_of_its_call() {
         "queueCode: '630', queueTime: '7', ivrId: '610', ivrDtmf: '12', score: '5', trunkNumber: '02161208234'",
     );
     let expected = CallWay {
+        of: Extent::Whole,
         dialled: Some("02161208234".into()),
         queue: Some("630".into()),
         queue_seconds: Some(7),
@@ -276,5 +282,5 @@ fn a_record_tells_the_way_of_its_call() {
     assert_eq!(whole, expected);
     let nothing =
         record("queueCode: '', queueTime: '0', ivrId: '', ivrDtmf: '', score: '0', trunkNumber: 's'");
-    assert_eq!(nothing, CallWay::default());
+    assert_eq!(nothing, CallWay { of: Extent::Whole, ..CallWay::default() });
 }

@@ -2,7 +2,7 @@
 //! own stays under the vendor's name.
 
 use switchroom_domain::Text;
-use switchroom_domain::fact::{CallWay, CdrFact, CdrSide};
+use switchroom_domain::fact::{CallWay, CdrFact, CdrSide, Extent};
 use switchroom_domain::view::Direction;
 
 use super::report::{Record, RecordKind};
@@ -104,6 +104,7 @@ fn way(record: &Record, direction: Option<Direction>) -> CallWay {
     let came_in = direction == Some(Direction::Inbound);
     let queue = told("queueCode").filter(|_| record.kind == RecordKind::CcCdr);
     CallWay {
+        of: if record.kind == RecordKind::Ivr { Extent::Menu } else { Extent::Whole },
         dialled: told("trunkNumber").filter(|number| came_in && !number.eq_ignore_ascii_case("s")),
         queue_seconds: queue.as_ref().and_then(|_| number(told("queueTime").as_ref())),
         queue,
