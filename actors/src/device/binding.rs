@@ -224,13 +224,15 @@ fn by_two_extensions(live: &[Call], first: &Text, second: &Text, fact: &CallFact
         _ => first,
     };
     let called = if caller == second { first } else { second };
-    let open = |call: &Call| inside(call) && has(call, caller) && call.live_legs().count() == 1;
+    // What could not be passed on rings nobody any more: its caller has dialled again.
+    let goes_on = |call: &Call| inside(call) && !call.story.has_failed();
+    let open = |call: &Call| goes_on(call) && has(call, caller) && call.live_legs().count() == 1;
     if let Some(i) = live.iter().rposition(open) {
         return Some(i);
     }
     // Hunting: the caller's internal call rings the next telephone.
     let hunting = |call: &Call| {
-        inside(call)
+        goes_on(call)
             && call.answered_at.is_none()
             && !has(call, called)
             && call

@@ -181,6 +181,12 @@ impl Story {
         self.failure = Some(code);
     }
 
+    /// Could it not be made, or not be passed on?
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// A command ends it.
     pub fn cleared(&mut self) {
         self.rejected = true;
@@ -362,12 +368,23 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
             Direction::Callback => call.to().or_else(|| part.to.clone()),
         }
     });
+    // Whom it called has calls forwarded, and the call out was made in that one's name (Yeastar).
+    let inside = records.iter().find(|part| {
+        call.direction == Direction::Outbound
+            && part.direction == Some(Direction::Internal)
+            && part.to.is_some()
+            && part.to == call.from()
+    });
     // The device calls both; if the first does not answer, only the record knows of the second.
-
     let told = records.iter().find_map(|part| part.direction).filter(|_| call.legs.len() < 2);
     let told = whole.and_then(|part| part.direction).or(told);
-    let direction = if callback.is_some() { Direction::Callback } else { told.unwrap_or(call.direction) };
-    let called = whole.filter(|_| direction == Direction::Internal).and_then(|part| part.to.clone());
+    let direction = match (callback, inside) {
+        (Some(_), _) => Direction::Callback,
+        (None, Some(_)) => Direction::Internal,
+        (None, None) => told.unwrap_or(call.direction),
+    };
+    let called =
+        whole.or(inside).filter(|_| direction == Direction::Internal).and_then(|part| part.to.clone());
     let of_records = |pick: fn(&Part) -> &Option<Text>| {
         let extension_first = records.iter().filter(|part| part.side == CdrSide::Extension).chain(records);
         extension_first.filter_map(|part| pick(part).clone()).find(|text| !text.is_empty())
@@ -406,7 +423,7 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
         id: call.id,
         device: device.clone(),
         direction,
-        from: from(call, callback),
+        from: from(call, callback.or(inside)),
         to: dialled
             .or(called)
             .or_else(|| callback.map_or_else(|| call.to(), |part| part.to.clone()))

@@ -159,7 +159,7 @@ impl Ledger {
                         add(what);
                     }
                 }
-                Some(several) => add(format!("{} conversations: {several:?}", several.len())),
+                Some(several) => add(format!("{} conversations: {truth:?}; {several:?}", several.len())),
                 // What never rang, was dialled or recorded left no trace.
                 None if !self.records.contains_key(&call) => {}
                 None => add(format!("no conversation: {truth:?}")),

@@ -215,7 +215,9 @@ impl CellState {
         let same_times = |call: &&Call| {
             let ends = near(call.ended_at, Some(at), END);
             let begins = near(began, Some(call.started_at), BEGIN) && call.started_at <= at;
-            from.is_some() && call.from() == from && ends && begins
+            // Of a call that nobody was rung for, only its end is told, perhaps late.
+            let only_ended = call.ended_at == Some(call.started_at) && call.to().is_none();
+            from.is_some() && call.from() == from && ends && (begins || only_ended)
         };
         let same = || candidates().find(same_times);
         let of_menu = || {
