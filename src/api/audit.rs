@@ -14,6 +14,7 @@ use super::State;
 use super::auth::{Caller, Role};
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::{self, Page, Params, bad_cursor, body_problem, cursor, limit, place};
+use super::middleware;
 use crate::privacy;
 use crate::storage::audit::{self as log, Entry, Note, Verdict};
 
@@ -35,20 +36,21 @@ impl Audited {
     /// # Errors
     /// When the body cannot be read.
     pub(super) async fn of(request: &mut ServiceRequest) -> Result<Option<Self>, Problem> {
-        let is_heard = is_recording(request.path()) && request.method() == Method::GET;
+        let path = middleware::path(request).to_owned();
+        let is_heard = is_recording(&path) && request.method() == Method::GET;
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if !request.path().starts_with("/api/v1/") || !(changes || is_heard || is_export(request)) {
+        if !path.starts_with("/api/v1/") || !(changes || is_heard || is_export(request)) {
             return Ok(None);
         }
         let Some((token, role)) = caller(request) else { return Ok(None) };
         let body = if changes { read_body(request).await? } else { web::Bytes::new() };
-        let mut details = json!({ "path": request.path() });
+        let mut details = json!({ "path": &path });
         if !request.query_string().is_empty() {
             details["query"] = request.query_string().into();
         }
         if !body.is_empty() {
             details["body"] = noted(&body);
-            if request.path() == "/api/v1/erasures" {
+            if path == "/api/v1/erasures" {
                 // Here of all places it must not be kept.
                 privacy::mask_json(&mut details["body"]);
             }
@@ -65,7 +67,7 @@ impl Audited {
             salt: crate::random::bytes(),
         };
         // A command is in the command log, with its token, before it is sent: it need not wait for a second line.
-        let is_command = request.path().ends_with("/commands") || request.path().starts_with("/api/v1/calls");
+        let is_command = path.ends_with("/commands") || path.starts_with("/api/v1/calls");
         Ok(Some(Self { note, waits: !is_command }))
     }
 
@@ -119,9 +121,8 @@ fn is_recording(path: &str) -> bool {
 /// Is everything asked for at once, to be taken away?
 fn is_export(request: &ServiceRequest) -> bool {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_list = matches!(request.path(), "/api/v1/cdrs" | "/api/v1/conversations" | "/api/v1/audit");
-    request.path() == "/api/v1/cdrs.csv"
-        || (is_list && (accept.contains("text/csv") || accept.contains("application/x-ndjson")))
+    let is_file = accept.contains("text/csv") || accept.contains("application/x-ndjson");
+    *request.method() == Method::GET && (is_file || middleware::path(request) == "/api/v1/cdrs.csv")
 }
 
 async fn read_body(request: &mut ServiceRequest) -> Result<web::Bytes, Problem> {

@@ -39,6 +39,10 @@ pub(super) const COOKIE_NAME: &str = "switchroom_token";
 /// How long a token that was found is believed without asking the store again: a token that is removed by
 /// another process is refused after this time.
 const BELIEVED: Duration = Duration::from_secs(5);
+/// And so long while the store cannot be asked.
+const BELIEVED_WITHOUT: Duration = Duration::from_secs(3600);
+/// A store that does not answer by then is away.
+const ASKED: Duration = Duration::from_millis(500);
 /// Tokens that are remembered; beyond it all are asked for anew.
 const REMEMBERED: usize = 1024;
 
@@ -163,13 +167,25 @@ impl Caller {
         ))
     }
 
-    /// Refuses who is limited to some devices.
+    /// Refuses who is limited to some devices or extensions.
     ///
     /// # Errors
     /// 403.
     pub fn require_unscoped(&self) -> Result<(), Problem> {
         if self.is_scoped() {
             let detail = "this concerns all devices; it needs a token that is not limited to some of them";
+            return Err(Problem::new(Kind::Forbidden, detail));
+        }
+        self.require_all_extensions()
+    }
+
+    /// Refuses who is limited to some extensions.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn require_all_extensions(&self) -> Result<(), Problem> {
+        if self.extensions().is_some() {
+            let detail = "this concerns all extensions; it needs a token that is not limited to some of them";
             return Err(Problem::new(Kind::Forbidden, detail));
         }
         Ok(())
@@ -210,8 +226,18 @@ pub struct Tokens {
     admin: Option<[u8; 32]>,
     masked: Vec<Role>,
     reader: Reader,
-    known: Mutex<HashMap<[u8; 32], (Instant, Caller)>>,
+    known: Mutex<HashMap<[u8; 32], Remembered>>,
     removed: watch::Sender<u64>,
+}
+
+/// A token that was found to be good.
+#[derive(Clone)]
+struct Remembered {
+    /// When the store was last asked.
+    asked: Instant,
+    /// When it last said so.
+    found: Instant,
+    caller: Caller,
 }
 
 impl Tokens {
@@ -249,12 +275,26 @@ impl Tokens {
         if self.admin.as_ref().is_some_and(|admin| bool::from(admin.ct_eq(&hash))) {
             return Ok(Some(Caller::new(Role::Admin, Scope::default(), hash, "admin", false)));
         }
-        if let Some((at, caller)) = self.lock().get(&hash)
-            && at.elapsed() < BELIEVED
-        {
-            return Ok(Some(caller.clone()));
+        let before = self.lock().get(&hash).cloned();
+        if let Some(remembered) = before.as_ref().filter(|remembered| remembered.asked.elapsed() < BELIEVED) {
+            return Ok(Some(remembered.caller.clone()));
         }
-        let found = self.reader.query(move |connection| tokens::find(connection, &hash)).await?;
+        let query = self.reader.query(move |connection| tokens::find(connection, &hash));
+        let found = match before.filter(|remembered| remembered.found.elapsed() < BELIEVED_WITHOUT) {
+            None => query.await?,
+            // State that is in memory is given also while the store is away.
+            Some(remembered) => match tokio::time::timeout(ASKED, query).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(_)) | Err(_) => {
+                    let caller = remembered.caller.clone();
+                    // Not if it was removed meanwhile.
+                    if let Some(known) = self.lock().get_mut(&hash) {
+                        known.asked = Instant::now();
+                    }
+                    return Ok(Some(caller));
+                }
+            },
+        };
         let mut known = self.lock();
         let Some(token) = found else {
             known.remove(&hash);
@@ -265,7 +305,8 @@ impl Tokens {
         }
         let masked = self.masked.contains(&token.role);
         let caller = Caller::new(token.role, token.scope, hash, &token.id, masked);
-        known.insert(hash, (Instant::now(), caller.clone()));
+        let now = Instant::now();
+        known.insert(hash, Remembered { asked: now, found: now, caller: caller.clone() });
         Ok(Some(caller))
     }
 
@@ -280,7 +321,7 @@ impl Tokens {
         self.removed.subscribe()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], (Instant, Caller)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Remembered>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

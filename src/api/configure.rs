@@ -459,6 +459,7 @@ pub(super) async fn desired(
 ) -> Result<web::Json<All<DesiredView>>, Problem> {
     let device = device(&state, &caller, &path)?;
     caller.require(super::commands::KEEPERS)?;
+    caller.require_all_extensions()?;
     let id = device.settings.id.clone();
     let found = state.services.reader.query(move |c| crate::storage::desired::of_device(c, &id)).await?;
     let view = |desired: crate::storage::desired::Desired| {

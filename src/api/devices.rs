@@ -269,6 +269,7 @@ pub(super) async fn create(
     Body(new): Body<DeviceFields>,
 ) -> Result<HttpResponse, Problem> {
     caller.require(&[Role::Admin])?;
+    caller.require_all_extensions()?;
     let (settings, secrets) = new.new_device()?;
     add(&state, &caller, settings, secrets).await
 }
@@ -318,6 +319,7 @@ pub(super) async fn change(
     Body(change): Body<DeviceFields>,
 ) -> Result<web::Json<DeviceView>, Problem> {
     caller.require(&[Role::Operator, Role::Admin])?;
+    caller.require_all_extensions()?;
     if caller.role == Role::Operator
         && let Some(field) = change.beyond_an_operator()
     {
@@ -345,6 +347,7 @@ pub(super) async fn remove(
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     caller.require(&[Role::Admin])?;
+    caller.require_all_extensions()?;
     let _turn = state.fleet.lock().await;
     let device = device(&state, &caller, &path)?;
     not_from_file(&device)?;

@@ -68,21 +68,9 @@ pub(super) struct ForwardingView {
     lost: u64,
 }
 
-/// Files are of all extensions.
-fn of_all_extensions(caller: &Caller) -> Result<(), Problem> {
-    match caller.extensions() {
-        Some(_) => Err(Problem::new(
-            Kind::Forbidden,
-            "this token is limited to extensions, and devices' files are of all of them",
-        )),
-        None => Ok(()),
-    }
-}
-
 /// It is of all devices.
 fn allow(caller: &Caller) -> Result<(), Problem> {
     caller.require(&[Role::Admin, Role::Operator])?;
-    of_all_extensions(caller)?;
     caller.require_unscoped()
 }
 
@@ -183,7 +171,7 @@ pub(super) async fn import(
     body: web::Bytes,
 ) -> Result<web::Json<ImportView>, Problem> {
     caller.require(&[Role::Admin])?;
-    of_all_extensions(&caller)?;
+    caller.require_all_extensions()?;
     let device = view::device(&state, &caller, &path)?;
     if device.settings.dialect != Dialect::Om {
         return Err(Problem::new(Kind::Invalid, "only OM devices keep such files"));
@@ -350,7 +338,7 @@ pub(super) async fn completeness(
     Params(query): Params<DaysQuery>,
 ) -> Result<web::Json<Page<Completeness>>, Problem> {
     caller.require(&[Role::Admin, Role::Operator])?;
-    of_all_extensions(&caller)?;
+    caller.require_all_extensions()?;
     let device = view::device(&state, &caller, &path)?;
     let limit = limit(query.limit)?;
     let day = |name: &'static str, text: Option<&str>, other: u32| {

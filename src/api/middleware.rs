@@ -35,7 +35,7 @@ pub(super) async fn around(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = request_id(&request);
-    let is_page = is_page(request.path());
+    let is_page = is_page(path(&request));
     // Whatever is logged on the way carries the request's id, as the answer does.
     let span =
         tracing::error_span!("request", request.id = id, method = %request.method(), path = request.path());
@@ -87,8 +87,30 @@ async fn answer(
         Ok(audited) => audited.zip(request.app_data::<web::Data<State>>().cloned()),
         Err(problem) => return Ok(request.into_response(problem.respond(id))),
     };
-    let called = next.call(request).await;
-    if let Some((audited, state)) = audited {
+    let called = match audited {
+        None => next.call(request).await,
+        Some((audited, state)) => to_the_end(request, next, audited, state).await,
+    };
+    let response = match called {
+        Ok(response) => response.map_into_boxed_body(),
+        Err(error) if is_masked => return Err(problem_of(&error).masked().into()),
+        Err(error) => return Err(error),
+    };
+    Ok(if is_masked { masked(response, id) } else { response })
+}
+
+/// A request that is noted goes on to its end, and into the audit log, also when the client does not wait for it: what has
+/// begun to change something must not stop half-way, nor unnoted.
+async fn to_the_end<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+    audited: Audited,
+    state: web::Data<State>,
+) -> Result<ServiceResponse<B>, Error> {
+    let whole = async move {
+        let called = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+        // The panic's own message has been logged by the panic hook.
+        let called = called.unwrap_or_else(|_| Err(Problem::internal(&"a handler panicked").into()));
         let (pattern, device, status) = match &called {
             Ok(response) => {
                 let request = response.request();
@@ -97,16 +119,16 @@ async fn answer(
             }
             Err(error) => (None, None, error.as_response_error().status_code()),
         };
-        if let Err(problem) = audited.answered(&state, pattern, device, status).await {
-            return Err(problem.into());
-        }
-    }
-    let response = match called {
-        Ok(response) => response.map_into_boxed_body(),
-        Err(error) if is_masked => return Err(problem_of(&error).masked().into()),
-        Err(error) => return Err(error),
+        audited.answered(&state, pattern, device, status).await?;
+        called
     };
-    Ok(if is_masked { masked(response, id) } else { response })
+    let ended = actix_web::rt::spawn(whole.in_current_span()).await;
+    ended.unwrap_or_else(|error| Err(Problem::internal(&error).into()))
+}
+
+/// The path as routes see it: what is escaped for no reason is not.
+pub(super) fn path(request: &ServiceRequest) -> &str {
+    request.match_info().as_str()
 }
 
 /// The answer for those who may not see telephone numbers.
@@ -131,7 +153,7 @@ async fn admit(request: &ServiceRequest) -> Result<(), Problem> {
     let caller = match auth::token_of(request.request()) {
         Some((token, by_cookie)) => {
             let changes = !matches!(*request.method(), Method::GET | Method::HEAD)
-                || request.path() == "/api/v1/events/ws";
+                || path(request) == "/api/v1/events/ws";
             if by_cookie && changes && !auth::comes_from_own_page(request.request()) {
                 let detail =
                     "a page of another origin may not use this browser's login; use a token of its own";
@@ -146,7 +168,7 @@ async fn admit(request: &ServiceRequest) -> Result<(), Problem> {
             request.extensions_mut().insert::<Caller>(caller);
             Ok(())
         }
-        None if is_open(request.path(), state) => Ok(()),
+        None if is_open(path(request), state) => Ok(()),
         None => Err(auth::unauthorized()),
     }
 }

@@ -256,17 +256,17 @@ pub(super) async fn statistics(
         by_key: by_key.is_some() || has(By::Direction),
     };
     let devices = devices.map(|devices: HashSet<DeviceId>| devices.into_iter().collect());
-    let mut found = state.services.reader.statistics(sums, devices).await?;
+    // A day is summed from its hours.
+    let most = if by_local_day.is_some() { 25 * LINES } else { LINES };
+    let mut found = state.services.reader.statistics(sums, devices, most).await?;
     if let Some(zone) = by_local_day {
-        found = local_days(found, &zone);
+        found = found.map(|found| local_days(found, &zone));
     }
-    if found.len() > LINES {
-        let detail = format!(
-            "{} lines are more than {LINES}; ask for less time, one device, or fewer groups",
-            found.len()
-        );
+    let Some(found) = found.filter(|found| found.len() <= LINES) else {
+        let detail =
+            format!("these are more than {LINES} lines; ask for less time, one device, or fewer groups");
         return Err(Problem::new(Kind::BadParameter, detail).field("group_by"));
-    }
+    };
     let items =
         found.into_iter().map(|(line, device)| StatisticsLine::new(line, device, dimension)).collect();
     Ok(web::Json(Statistics { since, until, items }))

@@ -119,13 +119,7 @@ fn allow(caller: &Caller) -> Result<(), Problem> {
         );
         return Err(Problem::new(Kind::Forbidden, detail));
     }
-    match caller.extensions() {
-        Some(_) => Err(Problem::new(
-            Kind::Forbidden,
-            "this token is limited to extensions, and the devices' own reports are of all of them",
-        )),
-        None => Ok(()),
-    }
+    caller.require_all_extensions()
 }
 
 /// May the caller see it? It must not get more than they may.

@@ -294,6 +294,7 @@ pub(super) async fn reports(
 ) -> Result<HttpResponse, Problem> {
     let device = device(&state, &caller, &path)?;
     caller.require(&[Role::Operator, Role::Admin])?;
+    caller.require_all_extensions()?;
     let time = |name, text: &Option<String>| input::time(name, text.as_deref());
     let since = time("since", &query.since)?.unwrap_or_default();
     let until = time("until", &query.until)?.map_or(Timestamp(i64::MAX), |until| until.minus(Millis(1)));

@@ -208,7 +208,9 @@ impl<F: Feed> Endpoint<F> {
             let due =
                 self.book.next_due().filter(|_| room).map(|due| paused.map_or(due, |paused| paused.max(due)));
             let read = (self.read_at > now).then_some(self.read_at);
-            at = [at, due, read].into_iter().flatten().min();
+            // While it is paused, nothing is read either.
+            let unread = paused.filter(|_| self.news || self.replay.is_some());
+            at = [at, due, read, unread].into_iter().flatten().min();
         }
         let later = |at: Timestamp| Duration::from_millis(u64::try_from(at.since(now).0).unwrap_or(0));
         let wake = Instant::now() + at.map_or(LONGEST, later).min(LONGEST);

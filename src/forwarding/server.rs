@@ -130,9 +130,16 @@ fn source(request: &HttpRequest) -> IpAddr {
 
 /// Sets the forwarding up.
 async fn set(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    match state.set(source(&request), request.query_string()).await {
-        Ok(()) => text(StatusCode::OK, "ok"),
-        Err(refusal) => refusal.answer(),
+    let (source, query) = (source(&request), request.query_string().to_owned());
+    // It goes on to its end also when the client does not wait for it: store and memory are to stay the same.
+    match actix_rt::spawn(async move { state.set(source, &query).await }).await {
+        Ok(Ok(())) => text(StatusCode::OK, "ok"),
+        Ok(Err(refusal)) => refusal.answer(),
+        Err(error) => {
+            tracing::error!(%error, "the forwarding of call records could not be set");
+            Refusal(StatusCode::INTERNAL_SERVER_ERROR, "it could not be set; the log says why".to_owned())
+                .answer()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::StorageError;
 use super::db::{self, Connection, OptionalExtension, Row, Transaction, Value, params, params_from_iter};
+use super::records::indexed;
 
 /// The hash before the first entry.
 const NOTHING: [u8; 32] = [0; 32];
@@ -260,7 +261,8 @@ pub fn append(connection: &Connection, note: &Note) -> Result<(), StorageError> 
         role: note.role.clone(),
         address: note.address.clone(),
         action: note.action.clone(),
-        device: note.device.clone(),
+        // Of a path that names no device this may be anything.
+        device: note.device.as_deref().map(|device| indexed(device).replace('\0', "\u{FFFD}")),
         status: note.status.into(),
         details: Some(note.details.clone()),
         salt: Some(note.salt.to_vec()),

@@ -474,9 +474,10 @@ pub fn reports(
     limit: usize,
 ) -> Result<(Vec<Received>, Option<u64>), StorageError> {
     let mut names = HashMap::new();
-    let mut statement = connection.prepare_cached(
-        "SELECT last_report, last_report - reports + 1 FROM log WHERE last_report > ? ORDER BY last_report",
-    )?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT last_report, last_report - reports + 1 FROM log WHERE last_report > ? ORDER BY last_report \
+         LIMIT {BLOCKS_AT_A_TIME}"
+    ))?;
     let mut rows = statement.query(params![i64::try_from(after).unwrap_or(i64::MAX)])?;
     let (mut found, mut looked) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {

@@ -69,6 +69,19 @@ impl Error {
             Self::Sqlite(_) | Self::NoRows | Self::Type { .. } => false,
         }
     }
+
+    /// Is it the value that cannot be: too large, against a constraint?
+    #[must_use]
+    pub fn is_of_value(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
+                matches!(error.code, Code::TooBig | Code::ConstraintViolation)
+            }
+            Self::Postgres(failure) => failure.is_of_value(),
+            Self::Sqlite(_) | Self::NoRows | Self::Type { .. } => false,
+        }
+    }
 }
 
 /// A row that need not be there.

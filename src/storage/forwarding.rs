@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::StorageError;
 use super::db::{Connection, OptionalExtension, params};
+use super::records::indexed;
 use crate::forwarding::files::{Named, Place};
 use crate::privacy;
 
@@ -168,7 +169,7 @@ pub fn known(connection: &Connection, device: &str, wire_ids: &[String]) -> Resu
         "SELECT count(*) FROM cdr WHERE device = (SELECT key FROM device WHERE id = ?) AND wire_id = ?",
     )?;
     let mut is_known = |id: &String| -> Result<bool, StorageError> {
-        let count: i64 = statement.query_row(params![device, id], |row| row.get(0))?;
+        let count: i64 = statement.query_row(params![device, indexed(id)], |row| row.get(0))?;
         Ok(count > 0)
     };
     wire_ids.iter().map(&mut is_known).collect()
@@ -191,7 +192,7 @@ pub fn conversation_of(
         "SELECT id FROM conversation WHERE place >= ?1 AND place < ?2 \
          AND device = (SELECT key FROM device WHERE id = ?3) AND instr(parties, ?4) > 0 AND instr(parties, ?5) > 0 LIMIT 2",
     )?;
-    let place = |at: i64| at.saturating_mul(1 << super::records::BITS);
+    let place = super::records::place_of;
     let (first, last) = (place(began.0 - ABOUT), place(began.0 + ABOUT));
     let bars = |number: &str| format!("|{number}|");
     let found: Vec<Vec<u8>> = statement
@@ -219,7 +220,7 @@ pub fn note(
                  ON CONFLICT (device, day, wire_id) DO UPDATE SET at = excluded.at, \
                  imported = CASE WHEN excluded.imported = 1 THEN 1 ELSE filed_cdr.imported END",
             )?
-            .execute(params![device, i64::from(*day), wire_id, i64::from(*imported), now.0])?;
+            .execute(params![device, i64::from(*day), indexed(wire_id), i64::from(*imported), now.0])?;
     }
     transaction.commit()?;
     Ok(())
@@ -348,7 +349,7 @@ mod tests {
                  VALUES ({place}, '{place}', 7, '{id}', 0, 'IN', '', '{{}}')"
             ));
         }
-        let begun = |at: i64| at << super::super::records::BITS;
+        let begun = super::super::records::place_of;
         for (place, id, parties) in [
             (begun(100_000), "c1", "|200|130|"),
             (begun(101_000), "c2", "|201|130|"),

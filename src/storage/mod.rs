@@ -61,6 +61,16 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Is it the value that cannot be, wherever it is written: too large for an index, against a constraint?
+    #[must_use]
+    pub fn is_of_value(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_of_value(),
+            Self::Corrupt(_) => true,
+            Self::File { .. } | Self::Busy(_) => false,
+        }
+    }
+
     /// May the same succeed later? A full disk, a busy file: yes; a row that cannot be: no.
     #[must_use]
     pub fn may_pass(&self) -> bool {

@@ -91,6 +91,13 @@ impl Failure {
             || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
             || ["55P03", "25006"].contains(&code.as_str())
     }
+
+    /// Is it the value that cannot be: of no such form, against a constraint, beyond what the server can hold?
+    #[must_use]
+    pub fn is_of_value(&self) -> bool {
+        let code = self.code.as_deref().unwrap_or_default();
+        ["22", "23", "54"].iter().any(|class| code.starts_with(class))
+    }
 }
 
 impl From<tokio_postgres::Error> for Failure {

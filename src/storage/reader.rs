@@ -163,7 +163,7 @@ impl Reader {
         .await
     }
 
-    /// Sums of conversations, each line with its device's id; `devices`: only of these.
+    /// Sums of conversations, each line with its device's id; `devices`: only of these. None: more than `most` lines.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -171,7 +171,8 @@ impl Reader {
         &self,
         mut query: statistics::Query,
         devices: Option<Vec<DeviceId>>,
-    ) -> Result<Vec<(statistics::Line, Option<DeviceId>)>, StorageError> {
+        most: usize,
+    ) -> Result<Option<Vec<(statistics::Line, Option<DeviceId>)>>, StorageError> {
         self.settle().await;
         self.query(move |connection| {
             if let Some(devices) = devices {
@@ -179,14 +180,15 @@ impl Reader {
                     query.devices.extend(device_key(connection, &device)?);
                 }
                 if query.devices.is_empty() {
-                    return Ok(Vec::new());
+                    return Ok(Some(Vec::new()));
                 }
             }
-            let lines = statistics::find(connection, &query)?.into_iter().map(|line| {
+            let Some(lines) = statistics::find(connection, &query, most)? else { return Ok(None) };
+            let lines = lines.into_iter().map(|line| {
                 let device = line.device.map(|key| block::device_of(connection, key)).transpose()?;
                 Ok((line, device))
             });
-            lines.collect()
+            lines.collect::<Result<_, StorageError>>().map(Some)
         })
         .await
     }

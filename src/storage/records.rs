@@ -22,6 +22,11 @@ const ENTRIES: usize = 200_000;
 /// Bits of a place below its milliseconds.
 pub(super) const BITS: u32 = 20;
 
+/// The first place of a time in milliseconds. Times that no place can tell are as early or late as can be.
+pub(super) const fn place_of(at: i64) -> i64 {
+    at.saturating_mul(1 << BITS)
+}
+
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -113,18 +118,26 @@ struct Fields {
     parties: BTreeSet<String>,
 }
 
+/// The longest text that is put into an index, in bytes: PostgreSQL's hold 2,704 a row.
+const INDEXED: usize = 512;
+
+/// As much of a text as an index holds. What is longer is found by its beginning.
+pub(super) fn indexed(text: &str) -> &str {
+    &text[..text.floor_char_boundary(INDEXED)]
+}
+
 /// Bars are what numbers are told apart by.
 fn clean(number: &str) -> String {
-    number.replace('|', " ")
+    indexed(number).replace('|', " ")
 }
 
 impl Fields {
     fn of_cdr(cdr: &CdrView) -> Self {
         Self {
-            kind: cdr.kind.to_string(),
+            kind: indexed(&cdr.kind).to_owned(),
             direction: cdr.direction.map(|direction| direction.as_str().to_owned()),
             outcome: cdr.outcome.map(|outcome| outcome.as_str().to_owned()),
-            trunk: cdr.trunk.as_ref().map(ToString::to_string),
+            trunk: cdr.trunk.as_deref().map(|trunk| indexed(trunk).to_owned()),
             parties: parties([&cdr.from, &cdr.to]),
         }
     }
@@ -136,7 +149,7 @@ impl Fields {
             kind: String::new(),
             direction: Some(conversation.direction.as_str().to_owned()),
             outcome: Some(conversation.outcome.as_str().to_owned()),
-            trunk: conversation.trunk.as_ref().map(ToString::to_string),
+            trunk: conversation.trunk.as_deref().map(|trunk| indexed(trunk).to_owned()),
             parties: parties(named.into_iter().chain(transfers)),
         }
     }
@@ -154,7 +167,7 @@ impl Fields {
 fn parties<'a>(numbers: impl IntoIterator<Item = &'a Option<switchroom_domain::Text>>) -> BTreeSet<String> {
     let named = numbers.into_iter().flatten().filter(|number| !number.is_empty());
     // One that is written with hyphens is found without them, too.
-    named.flat_map(|number| std::iter::once(clean(number)).chain(numbers::compact(number))).collect()
+    named.flat_map(|number| std::iter::once(clean(number)).chain(numbers::compact(indexed(number)))).collect()
 }
 
 fn reversed(text: &str) -> String {
@@ -177,7 +190,7 @@ impl Kept<'_> {
     /// Places are unique; what is of the same millisecond stands in the order in which it is written.
     fn place(&self, connection: &Connection, table: &str) -> Result<i64, db::Error> {
         let sql = format!("SELECT max(place) FROM {table} WHERE place >= ? AND place < ?");
-        let (first, beyond) = (self.at << BITS, (self.at + 1) << BITS);
+        let (first, beyond) = (place_of(self.at), place_of(self.at.saturating_add(1)));
         let last: Option<i64> =
             connection.prepare_cached(&sql)?.query_row(params![first, beyond], |row| row.get(0))?;
         Ok(last.map_or(first, |last| last + 1))
@@ -215,7 +228,7 @@ pub fn put_cdr(
             place,
             kept.id.as_slice(),
             kept.device,
-            wire_id,
+            indexed(wire_id),
             fingerprint.cast_signed(),
             fields.kind,
             fields.direction,
@@ -330,7 +343,7 @@ pub fn prune(
         .prepare_cached(&format!(
             "SELECT place, parties FROM {table} WHERE place < ? ORDER BY place LIMIT ?"
         ))?
-        .query_map(params![before << BITS, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        .query_map(params![place_of(before), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<Result<_, _>>()?;
@@ -450,11 +463,7 @@ fn ways(query: &Query) -> Vec<Way> {
 
 /// The bounds in time, on the place of what is called so.
 fn bounds(query: &Query, of: &str) -> (String, Vec<Value>) {
-    let bounds = [
-        ("<", query.before),
-        ("<", query.until.map(|until| until << BITS)),
-        (">=", query.since.map(|since| since << BITS)),
-    ];
+    let bounds = [("<", query.before), ("<", query.until.map(place_of)), (">=", query.since.map(place_of))];
     let bounds = bounds.into_iter().filter_map(|(than, place)| Some((than, place?)));
     let (sql, values): (Vec<String>, Vec<Value>) =
         bounds.map(|(than, place)| (format!(" AND {of}.place {than} ?"), place.into())).unzip();
@@ -625,9 +634,9 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
         "SELECT place FROM {table}_{index} WHERE number >= ? AND number < ? AND place < ? AND place >= ? LIMIT {}",
         ENTRIES + 1
     );
-    let until = query.until.map_or(i64::MAX, |until| until << BITS);
+    let until = query.until.map_or(i64::MAX, place_of);
     let before = query.before.map_or(until, |before| before.min(until));
-    let since = query.since.map_or(i64::MIN, |since| since << BITS);
+    let since = query.since.map_or(i64::MIN, place_of);
     let mut places: Vec<i64> = Vec::new();
     for start in starts {
         let beyond = format!("{start}\u{10FFFF}");

@@ -10,6 +10,7 @@ use switchroom_domain::view::Direction;
 
 use super::StorageError;
 use super::db::{Connection, Transaction, Value, params, params_from_iter};
+use super::records::indexed;
 
 /// An hour.
 pub const HOUR: i64 = 3_600_000;
@@ -157,6 +158,7 @@ impl Changes {
         keys.extend(conversation.queue.as_ref().map(|queue| (Dimension::Queue, queue.to_string())));
         keys.extend(extensions(conversation).map(|number| (Dimension::Extension, number)));
         for (dimension, key) in keys {
+            let key = indexed(&key).to_owned();
             for grain in [HOUR, DAY, MONTH] {
                 let at = conversation.started_at.0.div_euclid(grain) * grain;
                 for device in [device, ALL] {
@@ -294,11 +296,11 @@ fn all_devices(connection: &Connection) -> Result<Vec<i64>, StorageError> {
     Ok(keys)
 }
 
-/// Sums what is asked for.
+/// Sums what is asked for. None: that is more than `most` lines.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, StorageError> {
+pub fn find(connection: &Connection, query: &Query, most: usize) -> Result<Option<Vec<Line>>, StorageError> {
     let hour = |at: i64| at.div_euclid(HOUR) * HOUR;
     let (since, until) = (hour(query.since), hour(query.until.saturating_add(HOUR - 1)));
     let mut lines: BTreeMap<Place, Sums> = BTreeMap::new();
@@ -320,7 +322,8 @@ pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, Storage
     let sql = format!(
         "SELECT {at}, {device}, {key}, CAST(sum(calls) AS BIGINT), CAST(sum(answered) AS BIGINT), CAST(sum(abandoned) AS BIGINT), CAST(sum(no_answer) AS BIGINT), CAST(sum(busy) AS BIGINT), \
          CAST(sum(rejected) AS BIGINT), CAST(sum(failed) AS BIGINT), CAST(sum(in_time) AS BIGINT), CAST(sum(queued) AS BIGINT), CAST(sum(ring_ms) AS BIGINT), CAST(sum(queue_ms) AS BIGINT), CAST(sum(talk_ms) AS BIGINT) FROM rollup \
-         WHERE grain = ? AND dimension = ? AND at >= ? AND at < ? AND device IN ({devices}) GROUP BY 1, 2, 3"
+         WHERE grain = ? AND dimension = ? AND at >= ? AND at < ? AND device IN ({devices}) GROUP BY 1, 2, 3 LIMIT {}",
+        most.saturating_add(1)
     );
     for (grain, from, to) in parts {
         let mut statement = connection.prepare_cached(&sql)?;
@@ -333,11 +336,14 @@ pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Line>, Storage
                 *sum = row.get(3 + i)?;
             }
             let place = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if lines.len() >= most && !lines.contains_key(&place) {
+                return Ok(None);
+            }
             lines.entry(place).or_default().add(&Sums::from(all), 1);
         }
     }
     let lines = lines.into_iter().filter(|(_, sums)| sums.calls > 0);
-    Ok(lines.map(|((at, device, key), sums)| Line { at, device, key, sums }).collect())
+    Ok(Some(lines.map(|((at, device, key), sums)| Line { at, device, key, sums }).collect()))
 }
 
 #[cfg(test)]

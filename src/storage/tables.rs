@@ -137,20 +137,42 @@ fn to_json(value: &impl Serialize) -> Result<String, StorageError> {
 /// When the database refuses it.
 pub fn put<'a>(
     transaction: &Transaction<'_>,
-    rows: impl Iterator<Item = &'a Row>,
+    rows: impl Iterator<Item = &'a Row> + Clone,
     reach: i64,
 ) -> Result<(), StorageError> {
-    let mut changes = Changes::default();
-    for row in rows {
-        row.write(transaction, &mut changes)?;
+    if let Err(error) = transaction.part(|transaction| write_all(transaction, rows.clone()))? {
+        if !error.is_of_value() {
+            return Err(error);
+        }
+        // One that can never be written keeps nothing else from the disk; it stays in the log.
+        for row in rows {
+            if let Err(error) =
+                transaction.part(|transaction| write_all(transaction, std::iter::once(row)))?
+            {
+                if !error.is_of_value() {
+                    return Err(error);
+                }
+                tracing::error!(%error, "a call or record of the log cannot be put into its table");
+            }
+        }
     }
-    changes.write(transaction)?;
     transaction
         .prepare_cached(
             "INSERT INTO meta (key, value) VALUES ('tables_reach', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         )?
         .post(params![reach.to_string()])?;
     Ok(())
+}
+
+fn write_all<'a>(
+    transaction: &Transaction<'_>,
+    rows: impl Iterator<Item = &'a Row>,
+) -> Result<(), StorageError> {
+    let mut changes = Changes::default();
+    for row in rows {
+        row.write(transaction, &mut changes)?;
+    }
+    changes.write(transaction)
 }
 
 /// Writes what the tables lack after a crash.

@@ -4,13 +4,14 @@
 //! orderly close after it has read the report, says that it was taken. Where a receiver neither answers nor closes, which devices do not
 //! mind, a target can ask that what was written counts as taken.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, oneshot};
 use tokio_rustls::client::TlsStream;
 
 use super::answer::{self, Answer};
@@ -56,15 +57,28 @@ impl From<Confirm> for Proof {
 }
 
 /// What a receiver keeps between attempts.
+#[derive(Default)]
 pub(crate) struct Line {
     /// The connection on which messages follow one another.
     kept: Mutex<Option<Kept>>,
-    lingering: Arc<Semaphore>,
+    lingering: Lingering,
 }
 
-impl Default for Line {
-    fn default() -> Self {
-        Self { kept: Mutex::default(), lingering: Arc::new(Semaphore::new(LINGERING)) }
+/// Connections that are left open for the receiver to read, the oldest first: dropping one of these closes it.
+#[derive(Default)]
+struct Lingering(std::sync::Mutex<VecDeque<oneshot::Sender<()>>>);
+
+impl Lingering {
+    /// Room for one more; the oldest has to go if there are too many. What is given says when this one has to.
+    fn enter(&self) -> oneshot::Receiver<()> {
+        let (stay, leave) = oneshot::channel();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| !other.is_closed());
+        if all.len() >= LINGERING {
+            all.pop_front();
+        }
+        all.push_back(stay);
+        leave
     }
 }
 
@@ -141,12 +155,10 @@ async fn pass(
 ) -> Result<Option<u16>, Failed> {
     match how.connection {
         Connection::Short => {
-            let room = Arc::clone(&line.lingering).acquire_owned().await;
-            let room = room.map_err(|error| Failed(error.to_string()))?;
             let mut pipe = Pipe::open(outward, url).await?;
             pipe.write(bytes).await?;
             if how.proof == Proof::Written {
-                pipe.linger(timeout, room);
+                pipe.linger(timeout, line.lingering.enter());
                 return Ok(None);
             }
             match how.proof {
@@ -346,16 +358,27 @@ impl Pipe {
     }
 
     /// Leaves everything that was written for the receiver to read; closing at once could take it back.
-    fn linger(mut self, time: Duration, room: OwnedSemaphorePermit) {
+    fn linger(mut self, time: Duration, leave: oneshot::Receiver<()>) {
         tokio::spawn(async move {
             let drain = async {
                 while let Ok(1..) = self.read().await {
                     self.ahead.clear();
                 }
             };
-            // Whoever neither reads nor closes in that time is left.
-            let _ = tokio::time::timeout(time, drain).await;
-            drop(room);
+            // Whoever neither reads nor closes in that time is left, as is the oldest when others need the room.
+            tokio::select! {
+                () = drain => {}
+                () = tokio::time::sleep(time) => {}
+                _ = leave => {}
+            }
+            // All of it was written: it is said that there is no more before the connection goes.
+            let end = async {
+                match &mut self.stream {
+                    Stream::Plain(stream) => stream.shutdown().await,
+                    Stream::Tls(stream) => stream.shutdown().await,
+                }
+            };
+            let _ = tokio::time::timeout(REST, end).await;
         });
     }
 }

@@ -225,9 +225,27 @@ async fn an_idle_service_finds_its_server_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::start();
     let service = start(folder.path(), &server.schema("idle")).await;
+    let url = format!("http://{}/api/v1/tokens", service.api);
+    let client = reqwest::Client::new();
+    let wanted = serde_json::json!({"name": "wall", "role": "viewer"});
+    let made = client.post(url).bearer_auth(TOKEN).json(&wanted).send().await.expect("it answers");
+    let made: Value = made.json().await.expect("JSON");
+    let wall = made["token"].as_str().expect("a token");
+    let calls = async || {
+        let url = format!("http://{}/api/v1/calls", service.api);
+        let answer = reqwest::Client::new().get(url).bearer_auth(wall).send().await.expect("it answers");
+        answer.status().as_u16()
+    };
+    assert_eq!(calls().await, 200);
+    let known = std::time::Instant::now();
     server.stop();
     let ready = async || get(&service, "/readyz").await.0 == StatusCode::OK;
     assert!(eventually(Duration::from_secs(10), async || !ready().await).await, "it calls itself ready");
+    // What is in memory is given to whose token was good, also when it would have to be asked for again.
+    while known.elapsed() < Duration::from_secs(7) {
+        assert_eq!(calls().await, 200, "after {:?}", known.elapsed());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     server.run();
     assert!(eventually(Duration::from_secs(20), ready).await, "it does not recover");
     let body = event("BUSY", "<ext id=\"201\" />");
@@ -346,4 +364,44 @@ async fn however_many_ask_the_server_has_few_connections() {
     let counts: Vec<i64> = counts.into_iter().map(|count| count.expect("it is answered")).collect();
     let most = counts.iter().max().copied().unwrap_or_default();
     assert!((2..=16).contains(&most), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_no_index_can_hold_stop_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = Server::shared().schema("long_values");
+    let mut service = start(folder.path(), &url).await;
+    // What repeats itself would be packed.
+    let mut state = 1_u64;
+    let long: String = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b"0123456789abcdefghijklmnopqrstuv"[(state >> 59) as usize])
+    })
+    .take(6000)
+    .collect();
+    let plain = cdr(1001);
+    for (name, value) in [("CPN", "13012345678"), ("TrunkNumber", "02161208234"), ("Type", "IN")] {
+        let (before, after) = plain.split_once(&format!("<{name}>")).expect("it has it");
+        let (_, after) = after.split_once("</").expect("it ends");
+        let body = format!("{before}<{name}>{long}</{after}");
+        let body = body.replacen("1001", &format!("7{}", value.len()), 1);
+        assert!(report(service.reports, "om", &body).await, "{name}");
+    }
+    let id = plain.split('"').nth(1).expect("an id");
+    assert!(report(service.reports, "om", &plain.replacen(id, &long, 1)).await, "its id");
+    assert!(report(service.reports, "om", &plain).await);
+    let all = async || get(&service, "/api/v1/cdrs").await.1["items"].as_array().map_or(0, Vec::len);
+    assert!(
+        eventually(Duration::from_secs(20), async || all().await == 5).await,
+        "{} are there",
+        all().await
+    );
+    service.stop();
+    let service = start_again(folder.path(), &url);
+    assert_eq!(get(&service, "/api/v1/cdrs").await.1["items"].as_array().map(Vec::len), Some(5));
+}
+
+fn start_again(folder: &Path, url: &str) -> Service {
+    let url = url.to_owned();
+    Service::start_in(folder, |config| config.store.url = url).expect("it starts again")
 }

@@ -299,6 +299,21 @@ async fn receivers_answer_in_every_way_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_never_closes_is_not_waited_for() {
+    let line = Line::start(json!({"confirm": "written"})).await;
+    line.receiver.act(|_| Act::Silent);
+    let began = Instant::now();
+    for number in 0..200 {
+        line.report("sim-1", &busy(200 + number % 10)).await;
+    }
+    line.hear(200).await;
+    // Connections that are left open are few, and the oldest of them goes when there is none left.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // A page has so many.
+    line.wait_for("delivered", 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_attempt_is_made_again_and_a_refused_report_is_given_up() {
     let line = Line::start(json!({})).await;
     // So often a report is not taken before it is: nobody is there, or it is refused for a while.

@@ -152,6 +152,18 @@ async fn a_delivery_is_tried_again_under_its_id_until_it_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_an_overloaded_receiver_gets_is_no_longer_than_that() {
+    let line = Line::start(&[500, 60_000], extensions()).await;
+    line.receiver.reply(|heard| Reply::status(if heard.body.contains("\"201\"") { 429 } else { 204 }));
+    line.telephone("201", "BUSY").await;
+    line.hear(2).await;
+    // That one is tried again after a minute; what comes meanwhile goes out when the pause is over.
+    line.telephone("202", "BUSY").await;
+    let heard = line.hear(3).await;
+    assert!(heard[2].body.contains("\"202\""), "{}", heard[2].body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_up_holds_nothing_and_is_delivered_again_when_asked_for() {
     let line = Line::start(&[50, 50, 10_000], extensions()).await;
     line.receiver.reply(|heard| Reply::status(if heard.body.contains("\"201\"") { 400 } else { 200 }));

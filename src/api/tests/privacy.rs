@@ -15,7 +15,7 @@ use crate::storage::migrations::tables;
 use crate::storage::tokens::Role;
 
 /// A call from outside that is over, with its record.
-const RECORD: &str = r#"<Cdr id="45620170607164812-0"><callid>45087</callid><TimeStart>20170607164801</TimeStart>
+pub(super) const RECORD: &str = r#"<Cdr id="45620170607164812-0"><callid>45087</callid><TimeStart>20170607164801</TimeStart>
 <Type>IN</Type><Route>IP</Route><CPN>13012345678</CPN><CDPN>200</CDPN><TimeEnd>20170607164812</TimeEnd>
 <Duration>11</Duration><TrunkNumber>02161208234</TrunkNumber></Cdr>"#;
 
