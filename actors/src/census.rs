@@ -115,6 +115,12 @@ impl CellCount {
         }
     }
 
+    /// How many trunks, by state.
+    #[must_use]
+    pub const fn trunks_by_state(&self) -> [i64; 5] {
+        self.trunks
+    }
+
     /// How many extensions, by state.
     #[must_use]
     pub fn extensions_by_state(&self) -> [i64; 5] {

@@ -29,6 +29,7 @@ pub struct DeviceHandle {
     reported_at: AtomicI64,
     /// How many commands wait for their turn.
     commands_waiting: AtomicUsize,
+    silent: AtomicBool,
     /// How many reports are in the cell's mailbox.
     queued: AtomicUsize,
 }
@@ -62,6 +63,7 @@ impl DeviceHandle {
             retired: AtomicBool::new(false),
             reported_at: AtomicI64::new(0),
             commands_waiting: AtomicUsize::new(0),
+            silent: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
         })
     }
@@ -118,8 +120,15 @@ impl DeviceHandle {
         self.commands_waiting.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_commands_waiting(&self, waiting: usize) {
+    /// Is it asked nothing more, because it was silent?
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_commands(&self, waiting: usize, is_silent: bool) {
         self.commands_waiting.store(waiting, Ordering::Relaxed);
+        self.silent.store(is_silent, Ordering::Relaxed);
     }
 
     /// The command supervisor lives here now.

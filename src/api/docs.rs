@@ -40,7 +40,7 @@ use super::{
         targets::list, targets::create, targets::one, targets::change, targets::remove, targets::deliveries,
         targets::redeliver, forwarding::one, forwarding::deliveries, forwarding::import, forwarding::completeness,
         quarantine::list, audit::list, audit::verify, erasures::create, erasures::list, erasures::one,
-        observe::metrics, observe::device_metrics, observe::healthz, observe::readyz,
+        observe::metrics, observe::discovery, observe::device_metrics, observe::healthz, observe::readyz,
     ),
     components(schemas(ProblemBody, events::EventEnvelope)),
     modifiers(&Bearer),

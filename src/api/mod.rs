@@ -188,6 +188,7 @@ fn routes(app: &mut web::ServiceConfig) {
     route!("/healthz", "GET, HEAD", get => observe::healthz, head => observe::healthz);
     route!("/readyz", "GET, HEAD", get => observe::readyz, head => observe::readyz);
     route!("/metrics", "GET", get => observe::metrics);
+    route!("/metrics/devices", "GET", get => observe::discovery);
     route!("/metrics/devices/{device}", "GET", get => observe::device_metrics);
     route!("/api/v1/devices", "GET, POST", get => devices::list, post => devices::create);
     route!("/api/v1/devices/{device}", "GET, PATCH, DELETE",

@@ -1,21 +1,24 @@
 //! `/metrics`, `/metrics/devices/{device}`, `/healthz`, `/readyz`.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use actix_web::{FromRequest, dev::Payload};
 use actix_web::{HttpRequest, HttpResponse, web};
-use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder};
-use serde::Serialize;
+use prometheus::{Encoder, Registry, TextEncoder};
+use serde::{Deserialize, Serialize};
 use switchroom_actors::device::messages::{GetCalls, GetExtensions, GetGroups, GetStatus, GetTrunks};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::State;
 use super::auth::Caller;
 use super::error::{Problem, ProblemBody};
+use super::input::Params;
 use super::view::{ask, ask_all, device};
 use crate::devices::Device;
 use crate::link::yeastar::LoginState;
+use crate::metrics::{Detail, DeviceGauges, EXTENSION_STATES, TRUNK_STATES};
 
 /// The Prometheus text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -37,17 +40,24 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
     let metrics = &state.services.metrics;
     if metrics.per_device() {
         for (device, status) in ask_all(state.services.registry.all(), || GetStatus).await {
-            let last = status.and_then(|status| status.last_report_at);
-            // A device that was never heard of is not up; one whose cell is busy keeps what it had.
-            metrics.device(
-                device.settings.id.as_str(),
-                last.is_some(),
-                last.map(|time| time.0 as f64 / 1000.0),
-            );
+            // One whose cell is busy keeps what it had.
+            let Some(status) = status else { continue };
+            let told = device.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (model, firmware) = (told.model.unwrap_or_default(), told.firmware.unwrap_or_default());
+            let is = DeviceGauges {
+                up: status.last_report_at.is_some() && !status.unreachable,
+                last_report: status.last_report_at.map(|time| time.0 as f64 / 1000.0),
+                boots: status.boots,
+                clock_skew: device.clock_offset().map(|seconds| seconds as f64),
+                trunks: status.trunks_by_state,
+                info: [&device.settings.site, device.settings.dialect.as_str(), &model, &firmware],
+            };
+            metrics.device(device.settings.id.as_str(), &is);
         }
     }
     for device in state.services.registry.all() {
-        metrics.command_depth(device.settings.id.as_str(), device.handle.commands_waiting());
+        let (waiting, is_silent) = (device.handle.commands_waiting(), device.handle.is_silent());
+        metrics.commands(device.settings.id.as_str(), waiting, is_silent);
         let login = device.login().map(|login| login.state == LoginState::LoggedIn);
         metrics.login(device.settings.id.as_str(), login);
     }
@@ -80,6 +90,58 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))
 }
 
+/// Which devices are listed for Prometheus.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DiscoveryQuery {
+    /// Only those of this site.
+    site: Option<String>,
+    /// Only these, separated by commas.
+    device: Option<String>,
+}
+
+/// Devices as Prometheus' HTTP service discovery takes them (`http_sd_configs`): each is scraped in detail, at the address
+/// at which this was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Discovered {
+    /// Where.
+    #[schema(example = json!(["switchroom.example:8080"]))]
+    targets: [String; 1],
+    /// `__metrics_path__`, and the device's labels.
+    labels: BTreeMap<&'static str, String>,
+}
+
+/// The devices, for Prometheus' HTTP service discovery.
+#[utoipa::path(get, path = "/metrics/devices", tag = "operation", params(DiscoveryQuery),
+    responses((status = 200, body = Vec<Discovered>), (status = 401, body = ProblemBody)))]
+pub(super) async fn discovery(
+    state: web::Data<State>,
+    request: HttpRequest,
+    Params(query): Params<DiscoveryQuery>,
+) -> Result<web::Json<Vec<Discovered>>, Problem> {
+    let devices = match caller(&request).await {
+        Some(caller) => super::view::devices(&state, &caller),
+        None => state.services.registry.all(),
+    };
+    let named = query.device.as_ref().map(|names| super::input::list(Some(names)));
+    let is_wanted = |device: &Arc<Device>| {
+        query.site.as_ref().is_none_or(|site| device.settings.site == *site)
+            && named.as_ref().is_none_or(|names| names.contains(&device.settings.id.as_str()))
+    };
+    let here = request.connection_info().host().to_owned();
+    let found = devices.iter().filter(|device| is_wanted(device)).map(|device| {
+        let id = device.settings.id.to_string();
+        let labels = BTreeMap::from([
+            ("__metrics_path__", format!("/metrics/devices/{id}")),
+            ("device", id),
+            ("site", device.settings.site.clone()),
+        ]);
+        Discovered { targets: [here.clone()], labels }
+    });
+    Ok(web::Json(found.collect()))
+}
+
 /// One device in detail, in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics/devices/{device}", tag = "operation", params(("device" = String, Path)),
     responses((status = 200, content_type = "text/plain", body = String), (status = 404, body = ProblemBody)))]
@@ -89,7 +151,10 @@ pub(super) async fn device_metrics(
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let device = match caller(&request).await {
-        Some(caller) => device(&state, &caller, &path)?,
+        Some(caller) => {
+            caller.require_all_extensions()?;
+            device(&state, &caller, &path)?
+        }
         None => {
             let id = super::input::device_id(&path)?;
             state.services.registry.get(&id).ok_or_else(|| Problem::no_device(&path))?
@@ -105,41 +170,30 @@ pub(super) async fn device_metrics(
 async fn detail(device: &Device) -> Result<Registry, Problem> {
     let id = device.settings.id.as_str();
     let registry = Registry::new();
-    let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
-        let gauge = IntGaugeVec::new(Opts::new(name, help).const_label("device", id), labels)?;
-        registry.register(Box::new(gauge.clone()))?;
-        Ok(gauge)
-    };
-    let by_state = gauge("switchroom_device_extensions", "The device's extensions by state.", &["state"])?;
-    let each =
-        gauge("switchroom_extension_state", "1 for the state of each extension.", &["extension", "state"])?;
-    for state in ["idle", "ringing", "busy", "offline", "unknown"] {
-        by_state.with_label_values(&[state]);
+    let detail = Detail::register(&registry)?;
+    for state in EXTENSION_STATES {
+        detail.extensions.with_label_values(&[id, state]);
     }
     for view in ask(device, GetExtensions(None)).await? {
         let state = word(&view.state);
-        by_state.with_label_values(&[&state]).inc();
-        each.with_label_values(&[view.number.as_str(), &state]).set(1);
+        detail.extensions.with_label_values(&[id, &state]).inc();
+        detail.extension_state.with_label_values(&[id, view.number.as_str(), &state]).set(1);
     }
-    let trunks = gauge("switchroom_device_trunks", "The device's trunks by state.", &["state"])?;
-    for state in ["ready", "active", "unwired", "offline", "unknown"] {
-        trunks.with_label_values(&[state]);
+    for state in TRUNK_STATES {
+        detail.trunks.with_label_values(&[id, state]);
     }
     for view in ask(device, GetTrunks(None)).await? {
-        trunks.with_label_values(&[&word(&view.state)]).inc();
+        detail.trunks.with_label_values(&[id, &word(&view.state)]).inc();
     }
-    let waiting =
-        gauge("switchroom_group_waiting", "Callers that wait, by the device's own queue.", &["queue_id"])?;
     for view in ask(device, GetGroups).await? {
         let count = i64::try_from(view.waiting_count).unwrap_or(i64::MAX);
-        waiting.with_label_values(&[view.queue_id.as_str()]).set(count);
+        detail.waiting.with_label_values(&[id, view.queue_id.as_str()]).set(count);
     }
-    let calls = gauge("switchroom_device_calls", "The device's live calls by direction.", &["direction"])?;
     for direction in switchroom_domain::view::Direction::ALL {
-        calls.with_label_values(&[direction.as_str()]);
+        detail.calls.with_label_values(&[id, direction.as_str()]);
     }
     for view in ask(device, GetCalls(None)).await? {
-        calls.with_label_values(&[view.direction.as_str()]).inc();
+        detail.calls.with_label_values(&[id, view.direction.as_str()]).inc();
     }
     Ok(registry)
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::web;
-use prometheus::IntGauge;
+use prometheus::{Histogram, IntGauge};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -53,6 +53,8 @@ impl StreamQuery {
 pub(super) struct Place {
     open: Arc<AtomicUsize>,
     gauge: IntGauge,
+    /// How long after they happened its events were given.
+    delivery: Histogram,
 }
 
 impl Place {
@@ -73,7 +75,8 @@ impl Place {
         }
         let gauge = state.services.metrics.event_clients.with_label_values(&[transport]);
         gauge.inc();
-        Ok(Self { open: Arc::clone(&state.streams), gauge })
+        let delivery = state.services.metrics.event_delivery.with_label_values(&[transport]);
+        Ok(Self { open: Arc::clone(&state.streams), gauge, delivery })
     }
 }
 
@@ -105,7 +108,9 @@ pub(super) struct Subscriber {
     looked: Instant,
     /// When its token was last looked at; none when that is due at once.
     checked: Option<Instant>,
-    _place: Place,
+    /// It has been at the end: what it is given from now on has just happened.
+    is_live: bool,
+    place: Place,
 }
 
 impl Subscriber {
@@ -115,7 +120,7 @@ impl Subscriber {
         let ending = state.ending.subscribe();
         let removals = state.tokens.removals();
         let now = Instant::now();
-        Self { state, feed, latest, ending, removals, looked: now, checked: Some(now), _place: place }
+        Self { state, feed, latest, ending, removals, looked: now, checked: Some(now), is_live: false, place }
     }
 
     /// What the whole API shares.
@@ -134,7 +139,11 @@ impl Subscriber {
             self.looked = Instant::now();
             while !self.feed.is_at_end(&self.state) {
                 let items = self.feed.next(&self.state, PAGE).await?;
-                if !items.is_empty() {
+                if let Some(oldest) = items.first() {
+                    if self.is_live {
+                        let after = crate::clock::now().since(oldest.sealed.event.at);
+                        self.place.delivery.observe(after.seconds().max(0.0));
+                    }
                     return Ok(Next::Items(items));
                 }
                 if Instant::now() >= until {
@@ -146,6 +155,7 @@ impl Subscriber {
             if *self.ending.borrow() {
                 return Ok(Next::Ending);
             }
+            self.is_live = true;
             let spaced = self.looked + self.spacing();
             tokio::select! {
                 changed = self.latest.changed() => {

@@ -246,6 +246,12 @@ impl Book {
         entry.delivery.body.failed
     }
 
+    /// When it happened that is open at this cursor; none for what is delivered again.
+    #[must_use]
+    pub fn happened(&self, cursor: u64) -> Option<Timestamp> {
+        self.entries.get(&cursor).filter(|entry| !entry.delivery.body.again).map(|entry| entry.delivery.at)
+    }
+
     /// After [`Self::failed`]: there is another attempt at this time.
     pub fn retry(&mut self, cursor: u64, at: Timestamp) {
         let Some(entry) = self.entries.get_mut(&cursor) else { return };

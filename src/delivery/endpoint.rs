@@ -405,6 +405,9 @@ impl<F: Feed> Endpoint<F> {
         let mut last = false;
         match &outcome {
             Outcome::Taken => {
+                if let Some(at) = self.book.happened(cursor) {
+                    F::arrived(metrics, now.since(at));
+                }
                 F::count(metrics, "delivered");
                 self.counts.delivered += 1;
                 self.book.settle(cursor, State::Delivered, Some(attempt), None);

@@ -183,6 +183,8 @@ pub trait Feed: Sized + Send + Sync + 'static {
     fn count(metrics: &Metrics, outcome: &'static str);
     /// Takes note of how long an attempt took.
     fn took(metrics: &Metrics, seconds: f64);
+    /// One was taken this long after it happened.
+    fn arrived(_metrics: &Metrics, _after: Millis) {}
     /// A subscription was removed.
     fn forget(metrics: &Metrics, id: &str);
 }

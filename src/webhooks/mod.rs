@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use switchroom_domain::id::EventId;
-use switchroom_domain::time::Timestamp;
+use switchroom_domain::time::{Millis, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use crate::config::WebhooksConfig;
@@ -162,6 +162,10 @@ impl Feed for Events {
 
     fn took(metrics: &Metrics, seconds: f64) {
         metrics.webhook_delivery_seconds.observe(seconds);
+    }
+
+    fn arrived(metrics: &Metrics, after: Millis) {
+        metrics.event_delivery.with_label_values(&["webhook"]).observe(after.seconds().max(0.0));
     }
 
     fn forget(metrics: &Metrics, id: &str) {

@@ -143,7 +143,7 @@ impl CommandSupervisor {
 
     /// Wakes up when something is due although nothing happens.
     fn schedule(&mut self, ctx: &mut Context<Self>) {
-        self.device.set_commands_waiting(self.state.waiting());
+        self.device.count_commands(self.state.waiting(), self.state.is_open());
         let next = self.state.next_wake();
         if self.wake.as_ref().map(|(at, _)| *at) == next {
             return;

@@ -615,6 +615,7 @@ impl Cell {
             sequence: self.state.sequence(),
             extensions: self.extensions.len(),
             trunks: self.trunks.len(),
+            trunks_by_state: self.count.trunks_by_state(),
             calls: self.state.calls().len(),
             unreachable: self.state.is_unreachable(),
             booted_at: self.state.booted_at(),

@@ -102,6 +102,35 @@ async fn metrics_tell_what_happens() {
 }
 
 #[actix::test]
+async fn prometheus_finds_the_devices_and_no_fault_with_the_metrics() {
+    let service = Service::start().await;
+    service.add_device("om").await;
+    service.add_device("other").await;
+    let site = json!({"site": "north"});
+    service.call(Method::PATCH, "/api/v1/devices/om", ADMIN, Some(site)).await;
+    service.busy("om", 200, 1).await;
+    service.until("/api/v1/devices/om/extensions/200", |extension| extension["state"] == "busy").await;
+    let host = service.app.api_address.to_string();
+    let found = service.call(Method::GET, "/metrics/devices?site=north", "", None).await.json();
+    let labels = json!({"__metrics_path__": "/metrics/devices/om", "device": "om", "site": "north"});
+    assert_eq!(found, json!([{"targets": [host], "labels": labels}]));
+    let all = service.get("/metrics/devices").await.json();
+    assert_eq!(all.as_array().map(Vec::len), Some(2));
+    let named = service.get("/metrics/devices?device=other,none").await.json();
+    assert_eq!(named[0]["labels"]["device"], "other");
+    service.get("/metrics/devices?nothing=1").await.problem(400, "bad-parameter");
+    for path in ["/metrics", "/metrics/devices/om"] {
+        let text = service.get(path).await.text;
+        let said = switchroom_test_support::promtool(&["check", "metrics"], &text);
+        assert_eq!(said, Ok(String::new()), "{path}");
+    }
+    let text = service.get("/metrics").await.text;
+    let info = r#"switchroom_device_info{device="om",dialect="om",firmware="",model="",site="north"} 1"#;
+    assert!(text.contains(info), "{text}");
+    service.app.stop().await;
+}
+
+#[actix::test]
 async fn metrics_want_a_token_where_others_can_reach_them() {
     let anywhere = |config: &mut crate::config::Config| {
         config.api.listen = std::net::SocketAddr::from(([0, 0, 0, 0], 0));

@@ -4,6 +4,7 @@ pub mod conversations;
 pub mod offline;
 pub mod postgres;
 pub mod postgres_between;
+pub mod prometheus;
 pub mod raw;
 pub mod receiver;
 pub mod s3;
@@ -11,6 +12,7 @@ pub mod service;
 pub mod store;
 pub mod truth;
 
+pub use prometheus::promtool;
 pub use receiver::{Heard, Receiver, Reply};
 pub use service::Service;
 
