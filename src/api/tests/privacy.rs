@@ -5,13 +5,18 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
+use switchroom_domain::id::CdrId;
 use switchroom_domain::time::Millis;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::support::{RINGING, Service};
 use crate::keeping;
 use crate::storage::block;
 use crate::storage::db::{Connection, ValueRef};
 use crate::storage::migrations::tables;
+use crate::storage::recordings::{self, Recording, RecordingState};
 use crate::storage::tokens::Role;
 
 /// A call from outside that is over, with its record.
@@ -195,6 +200,182 @@ async fn a_number_that_is_erased_is_nowhere_any_more_and_the_rest_is_as_it_was()
     let service = service.restart().await;
     service.until("/api/v1/devices/om/extensions/200", |extension| extension["number"] == "200").await;
     assert_eq!(places(&service, number).await, Vec::<String>::new());
+    service.app.stop().await;
+}
+
+/// Asks for an erasure and waits until it is done.
+async fn erased(service: &Service, body: serde_json::Value) -> serde_json::Value {
+    let erasure = service.post("/api/v1/erasures", body).await;
+    assert_eq!(erasure.status, 202, "{}", erasure.text);
+    let path = format!("/api/v1/erasures/{}", erasure.json()["id"].as_str().expect("an id"));
+    service.until(&path, |erasure| erasure["state"] == "done").await
+}
+
+#[actix::test]
+async fn a_number_is_erased_however_it_was_written() {
+    let service = Service::start().await;
+    service.add_device("om").await;
+    for (n, written) in
+        ["0592-23678757", "(0592) 2367 8757", "059223678757", "0592-236787579"].iter().enumerate()
+    {
+        let record = RECORD.replace("13012345678", written).replace("4562017", &format!("458{n}2017"));
+        service.report("om", &record).await;
+    }
+    service.until("/api/v1/cdrs", |page| !page["items"][3].is_null()).await;
+    service.until("/api/v1/conversations", |page| !page["items"][0].is_null()).await;
+    for number in ["0592-23678757", "0592%202367+8757"] {
+        let page = service.get(&format!("/api/v1/cdrs.csv?number={number}")).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+    }
+    let done = erased(&service, json!({"number": "0592-2367 8757"})).await;
+    for written in ["0592-23678757\"", "0592) 2367 8757", "\"059223678757\"", "|059223678757|"] {
+        assert_eq!(places(&service, written).await, Vec::<String>::new(), "{done}");
+    }
+    assert_eq!((&done["erased"]["cdrs"], &done["erased"]["audit"]), (&json!(3), &json!(2)), "{done}");
+    let cdrs = service.get("/api/v1/cdrs").await.json();
+    let items = cdrs["items"].as_array().expect("a list");
+    let mut from: Vec<_> = items.iter().map(|cdr| cdr["from"].as_str().expect("text")).collect();
+    from.sort_unstable();
+    assert_eq!(from, ["(xxxx) xxxx xxxx", "0592-236787579", "xxxx-xxxxxxxx", "xxxxxxxxxxxx"]);
+    // What records are found by has the other number as before, and no more.
+    let index = |connection: &Connection| {
+        let mut found = Vec::new();
+        for table in ["cdr_party", "cdr_party_end", "conversation_party", "conversation_party_end"] {
+            let mut statement = connection.prepare(&format!("SELECT number FROM {table}"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let number: String = row.get(0)?;
+                if number.contains("2367") || number.contains("7632") {
+                    found.push(number);
+                }
+            }
+        }
+        found.dedup();
+        Ok(found)
+    };
+    let left = service.app.services.reader.query(index).await.expect("it is read");
+    assert_eq!(left, ["0592-236787579", "0592236787579", "975787632-2950", "9757876322950"]);
+    // Sums stay, and name nobody.
+    let by_trunk = "/api/v1/statistics?group_by=trunk";
+    let before = service.get(by_trunk).await.json();
+    assert_eq!(before["items"][0]["trunk"], "02161208234", "{before}");
+    let done = erased(&service, json!({"number": "02161208234"})).await;
+    assert_eq!(done["erased"]["statistics"], 1, "{done}");
+    let after = service.get(by_trunk).await.json();
+    let struck = before["items"].to_string().replace("02161208234", "xxxxxxxxxxx");
+    assert_eq!(after["items"].to_string(), struck);
+    assert_eq!(places(&service, "02161208234").await, Vec::<String>::new());
+    assert_eq!(service.get("/api/v1/audit/verify").await.json()["intact"], true);
+    service.app.stop().await;
+}
+
+/// A device's server of recordings: it says when it is asked, and gives a file once it may.
+async fn recorder() -> (String, UnboundedReceiver<()>, UnboundedSender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let (asked, is_asked) = unbounded_channel();
+    let (give, mut is_given) = unbounded_channel();
+    actix_rt::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("a request"));
+            }
+            if asked.send(()).is_err() || is_given.recv().await.is_none() {
+                return;
+            }
+            let samples = [0xD5; 88_000];
+            let answer = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", samples.len());
+            stream.write_all(&[answer.as_bytes(), &samples].concat()).await.expect("it is sent");
+        }
+    });
+    (address, is_asked, give)
+}
+
+async fn with_recorder(masked: Vec<Role>) -> (Service, UnboundedReceiver<()>, UnboundedSender<()>) {
+    let service = Service::start_with(|config| {
+        config.recordings.enabled = true;
+        config.recordings.first_after_seconds = 0;
+        config.privacy.mask_numbers_for = masked;
+    })
+    .await;
+    service.add_device("om").await;
+    let (address, asked, give) = recorder().await;
+    let change = json!({ "recording_address": address });
+    let changed =
+        service.call(Method::PATCH, "/api/v1/devices/om", super::support::ADMIN, Some(change)).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    (service, asked, give)
+}
+
+/// The recordings that are kept.
+fn audio(service: &Service) -> Vec<std::path::PathBuf> {
+    let (mut folders, mut files) = (vec![service.folder().join("recordings")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let entry = entry.expect("an entry").path();
+            match entry.is_dir() {
+                // What is being fetched is no recording yet.
+                true if entry.ends_with(".parts") => {}
+                true => folders.push(entry),
+                false => files.push(entry),
+            }
+        }
+    }
+    files
+}
+
+#[actix::test]
+async fn a_recording_that_is_erased_while_it_is_fetched_does_not_come_back() {
+    let (service, mut asked, give) = with_recorder(Vec::new()).await;
+    let recorded = RECORD.replace("</Cdr>", "<Recording>20170607/a.wav</Recording></Cdr>");
+    service.report("om", &recorded).await;
+    asked.recv().await.expect("it is fetched");
+    let done = erased(&service, json!({"number": "13012345678"})).await;
+    assert_eq!(done["erased"]["recordings"], 1, "{done}");
+    let page = service.until("/api/v1/recordings", |page| page["items"][0]["state"] == "missing").await;
+    let id = page["items"][0]["id"].as_str().expect("an id").to_owned();
+    give.send(()).expect("it waits");
+    // The device is asked again once that try has ended.
+    let again = service.post(&format!("/api/v1/recordings/{id}/fetch"), json!({})).await;
+    assert_eq!(again.status, 202, "{}", again.text);
+    asked.recv().await.expect("it is fetched again");
+    assert_eq!(audio(&service), Vec::<std::path::PathBuf>::new());
+    let meta = service.get(&format!("/api/v1/recordings/{id}/meta")).await.json();
+    assert_eq!((&meta["state"], &meta["from"]), (&json!("fetching"), &json!("xxxxxxxxxxx")), "{meta}");
+    let events = service.get("/api/v1/events?limit=1000").await.text;
+    assert!(!events.contains("recording.available"), "{events}");
+    assert_eq!(places(&service, "13012345678").await, Vec::<String>::new());
+    // Somebody who asks for it has it.
+    give.send(()).expect("it waits");
+    service.until(&format!("/api/v1/recordings/{id}/meta"), |meta| meta["state"] == "available").await;
+    service.app.stop().await;
+}
+
+#[actix::test]
+async fn what_came_of_a_recording_that_nobody_waits_for_goes_with_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let parts = folder.path().join("recordings/.parts");
+    std::fs::create_dir_all(&parts).expect("a folder");
+    let [waits, settled, unknown] = [1, 2, 3].map(|n| CdrId(uuid::Uuid::from_u64_pair(7, n)));
+    let device = switchroom_domain::id::DeviceId::new("om").expect("an id");
+    let later = crate::clock::now().plus(Millis::from_secs(3600));
+    let recording = |id| Recording::new(id, device.clone(), "a.wav".into(), later);
+    let missing = Recording { state: RecordingState::Missing, next_try_at: None, ..recording(settled) };
+    let service = Service::start_in(folder, |_| {}).await;
+    let all = [recording(waits), missing];
+    let keep = move |connection: &mut Connection| {
+        all.iter().try_for_each(|one| recordings::announce(connection, one))
+    };
+    service.app.services.store.run(keep).await.expect("they are kept");
+    let part = |id: CdrId| parts.join(format!("{id}.part"));
+    for id in [waits, settled, unknown] {
+        std::fs::write(part(id), "half of it").expect("it is written");
+    }
+    let service = service.restart().await;
+    let is_swept = async || !part(settled).exists() && !part(unknown).exists();
+    assert!(switchroom_test_support::eventually(Duration::from_secs(10), is_swept).await);
+    assert!(part(waits).exists(), "it is fetched on");
     service.app.stop().await;
 }
 
