@@ -212,6 +212,28 @@ async fn erased(service: &Service, body: serde_json::Value) -> serde_json::Value
 }
 
 #[actix::test]
+async fn what_asks_for_an_erasure_is_noted_without_the_number() {
+    let service = Service::start().await;
+    let asked = json!({"number": "130 9999 5678", "reason": "asked by 130 9999 5678 on 2026-11-20"});
+    let erasure = erased(&service, asked).await;
+    assert_eq!(erasure["reason"], "asked by 130 **** 5678 on 2026-11-20");
+    // Also of what is refused.
+    let body = json!({"number": "call 130 9999 5678", "reason": "130-9999-5678"});
+    service.post("/api/v1/erasures?number=13099995678", body).await.problem(422, "invalid");
+    service.post("/api/v1/%65rasures", json!({"number": 13_099_995_678_u64})).await;
+    let page = service.get("/api/v1/audit").await.json();
+    let bodies: Vec<_> =
+        page["items"].as_array().expect("a list").iter().map(|entry| entry["details"].clone()).collect();
+    let path = "/api/v1/erasures";
+    assert_eq!(bodies[1], json!({"path": path, "body": {"bytes": 56}}));
+    assert_eq!(bodies[2], json!({"path": path, "body": {"number": "130****5678"}}));
+    assert!(!page.to_string().contains("9999"), "{page}");
+    assert_eq!(places(&service, "13099995678").await, Vec::<String>::new());
+    assert_eq!(places(&service, "130 9999 5678").await, Vec::<String>::new());
+    service.app.stop().await;
+}
+
+#[actix::test]
 async fn a_number_is_erased_however_it_was_written() {
     let service = Service::start().await;
     service.add_device("om").await;
@@ -227,7 +249,7 @@ async fn a_number_is_erased_however_it_was_written() {
         let page = service.get(&format!("/api/v1/cdrs.csv?number={number}")).await;
         assert_eq!(page.status, 200, "{}", page.text);
     }
-    let done = erased(&service, json!({"number": "0592-2367 8757"})).await;
+    let done = erased(&service, json!({"number": "0592.2367.8757"})).await;
     for written in ["0592-23678757\"", "0592) 2367 8757", "\"059223678757\"", "|059223678757|"] {
         assert_eq!(places(&service, written).await, Vec::<String>::new(), "{done}");
     }
@@ -266,6 +288,28 @@ async fn a_number_is_erased_however_it_was_written() {
     assert_eq!(after["items"].to_string(), struck);
     assert_eq!(places(&service, "02161208234").await, Vec::<String>::new());
     assert_eq!(service.get("/api/v1/audit/verify").await.json()["intact"], true);
+    service.app.stop().await;
+}
+
+#[actix::test]
+async fn erasures_are_paged_from_the_newest_on() {
+    let service = Service::start().await;
+    let mut asked = Vec::new();
+    for n in 0..5 {
+        let erasure =
+            service.post("/api/v1/erasures", json!({"number": format!("1309999567{n}")})).await.json();
+        asked.push(erasure["id"].as_str().expect("an id").to_owned());
+    }
+    asked.reverse();
+    let (mut seen, mut path) = (Vec::new(), "/api/v1/erasures?limit=2".to_owned());
+    loop {
+        let page = service.get(&path).await.json();
+        let items = page["items"].as_array().expect("a list").iter();
+        seen.extend(items.map(|erasure| erasure["id"].as_str().expect("an id").to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/v1/erasures?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, asked);
     service.app.stop().await;
 }
 
