@@ -4,6 +4,7 @@
 //! a report as it came, in the words of an error. What an extension has is too short to be taken for one.
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
@@ -76,7 +77,10 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 pub fn mask_json(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let Cow::Owned(masked) = mask(text) {
+            // Nothing but groups of digits: then these are one number, unless it is an address.
+            if crate::numbers::compact(text).is_some() && text.parse::<Ipv4Addr>().is_err() {
+                *text = mask_written(text);
+            } else if let Cow::Owned(masked) = mask(text) {
                 *text = masked;
             }
         }
@@ -432,6 +436,18 @@ mod tests {
             value,
             json!({"items": [{"id": "12345678", "from": "130****5678", "legs": [{"number": "021****8234"}],
                 "duration": 12345678}], "next_cursor": "1234567890"})
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_a_number_in_groups_is_masked_in_a_document() {
+        let mut value = json!({"from": "130 9999 5678", "to": "(021) 6120.8234", "at": "2026-11-21", "ip": "192.168.100.200",
+            "note": "rack 12 34 56 78", "extension": "8 001"});
+        mask_json(&mut value);
+        assert_eq!(
+            value,
+            json!({"from": "130 **** 5678", "to": "(021) ****.8234", "at": "2026-11-21", "ip": "192.168.100.200",
+                "note": "rack 12 34 56 78", "extension": "8 001"})
         );
     }
 

@@ -189,7 +189,12 @@ pub(super) async fn play(
     if let Some(etag) = etag {
         response.insert_header((ETAG, etag));
     }
-    let mut name = name::file_name(&recording.file, ending);
+    // Devices name it by who called whom.
+    let mut name = if caller.is_masked() {
+        format!("{}.{ending}", recording.id)
+    } else {
+        name::file_name(&recording.file, ending)
+    };
     if let Some(part) = &query.part {
         name = name.replace(".dat", &format!("_{part}.dat"));
     }

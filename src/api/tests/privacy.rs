@@ -28,6 +28,8 @@ const RECORD: &str = r#"<Cdr id="45620170607164812-0"><callid>45087</callid><Tim
 async fn numbers_are_masked_for_the_roles_that_are_said() {
     let service = Service::start_with(|config| {
         config.privacy.mask_numbers_for = vec![Role::Viewer, Role::Operator];
+        config.numbers.everywhere.country_code = "86".to_owned();
+        config.numbers.everywhere.area_code = "21".to_owned();
     })
     .await;
     service.add_device("om").await;
@@ -47,6 +49,12 @@ async fn numbers_are_masked_for_the_roles_that_are_said() {
     }
     for path in [
         "/api/v1/cdrs?number=13012345678",
+        "/api/v1/cdrs?number=130.1234.5678",
+        "/api/v1/cdrs?number=%2B86%20(130)%201234/5678",
+        "/api/v1/conversations?extension=130-1234%205678",
+        "/api/v1/cdrs?number=612082",
+        "/api/v1/cdrs?trunk=021.6120.8234",
+        "/api/v1/conversations?trunk=02161208234",
         "/api/v1/cdrs?number_prefix=1",
         "/api/v1/conversations?number_suffix=8",
         "/api/v1/events?extension=13012345678",
@@ -55,6 +63,8 @@ async fn numbers_are_masked_for_the_roles_that_are_said() {
         let problem = service.call(Method::GET, path, &viewer, None).await.problem(403, "forbidden");
         assert!(!problem.to_string().contains("13012345678"), "{problem}");
     }
+    let found = service.call(Method::GET, "/api/v1/cdrs?extension=200&trunk=8001", &viewer, None).await;
+    assert_eq!(found.status, 200, "{}", found.text);
     // A webhook gives no more than who made it may see.
     let body = json!({"url": "http://127.0.0.1:9/", "kinds": ["call.*"], "mask_numbers": false});
     let answer = service.call(Method::POST, "/api/v1/webhooks", &operator, Some(body)).await;
@@ -420,6 +430,55 @@ async fn what_came_of_a_recording_that_nobody_waits_for_goes_with_the_next_start
     let is_swept = async || !part(settled).exists() && !part(unknown).exists();
     assert!(switchroom_test_support::eventually(Duration::from_secs(10), is_swept).await);
     assert!(part(waits).exists(), "it is fetched on");
+    service.app.stop().await;
+}
+
+#[actix::test]
+async fn nothing_around_a_recording_or_a_report_tells_who_may_not_see_numbers() {
+    let (service, mut asked, give) = with_recorder(vec![Role::Supervisor, Role::Operator]).await;
+    let file = "20170607/13012345678_200_20170607_164801_85_cd.wav";
+    service.report("om", &RECORD.replace("</Cdr>", &format!("<Recording>{file}</Recording></Cdr>"))).await;
+    asked.recv().await.expect("it is fetched");
+    give.send(()).expect("it waits");
+    let page = service.until("/api/v1/recordings", |page| page["items"][0]["state"] == "available").await;
+    let id = page["items"][0]["id"].as_str().expect("an id");
+    let path = format!("/api/v1/recordings/{id}");
+    let supervisor = service.token("supervisor", &[], &[]).await;
+    let heard =
+        service.client.get(service.url(&path)).bearer_auth(supervisor).send().await.expect("an answer");
+    assert_eq!(heard.status(), 200);
+    assert_eq!(heard.headers()["content-disposition"], format!("inline; filename=\"{id}.wav\""));
+    let heard = service.client.get(service.url(&path)).bearer_auth(super::support::ADMIN).send().await;
+    let heard = heard.expect("an answer");
+    assert_eq!(
+        heard.headers()["content-disposition"],
+        "inline; filename=\"13012345678_200_20170607_164801_85_cd.wav\""
+    );
+    // A report that is no UTF-8: with the name of who calls, as GB2312 has it.
+    let (head, tail) = RINGING.split_once("callid").expect("a caller");
+    let report = [
+        b"<Event attribute=\"RING\">".as_slice(),
+        head.as_bytes(),
+        b"name=\"\xD5\xC5\xC8\xFD\" callid",
+        tail.as_bytes(),
+        b"</Event>",
+    ];
+    service.report_bytes("om", &report.concat()).await;
+    let calls = service.until("/api/v1/calls", |page| !page["items"][0].is_null()).await;
+    let call = calls["items"][0]["id"].as_str().expect("an id");
+    let operator = service.token("operator", &[], &[]).await;
+    let timeline = format!("/api/v1/calls/{call}/timeline");
+    service.until(&timeline, |timeline| timeline.to_string().contains("body_base64")).await;
+    for path in [timeline.as_str(), "/api/v1/devices/om/reports"] {
+        let seen = service.call(Method::GET, path, &operator, None).await.text;
+        assert!(seen.contains("张三") && seen.contains("130****5678"), "{path}: {seen}");
+        assert!(!seen.contains("body_base64") && !seen.contains("13012345678"), "{path}: {seen}");
+        assert!(service.get(path).await.text.contains("body_base64"), "{path}");
+    }
+    let lines = service.client.get(service.url("/api/v1/devices/om/reports")).bearer_auth(operator);
+    let lines = lines.header("Accept", "application/x-ndjson").send().await.expect("an answer");
+    let lines = lines.text().await.expect("text");
+    assert!(lines.contains("张三") && !lines.contains("body_base64"), "{lines}");
     service.app.stop().await;
 }
 
