@@ -10,11 +10,10 @@ use switchroom_domain::time::Timestamp;
 use tokio::sync::Notify;
 
 use crate::app::Services;
-use crate::recordings::take;
 use crate::storage::db::{Connection, Value};
 use crate::storage::keeping::{self as store, Erased, Erasure, ErasureState, Table};
 use crate::storage::recordings::{self as recordings, Recording, RecordingState};
-use crate::storage::{StorageError, audit, block, forwarding, records};
+use crate::storage::{StorageError, audit, block, forwarding, records, statistics};
 
 /// How often it is looked for what is too old.
 const LOOK: Duration = Duration::from_secs(600);
@@ -26,6 +25,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PAGE: usize = 500;
 /// Blocks are larger than rows.
 const BLOCKS: usize = 64;
+/// What records are found by is smaller.
+const ENTRIES: usize = 5000;
+/// So often a recording is forgotten anew, because it changed meanwhile.
+const TRIES: usize = 10;
 /// After an erasure could not go on, it is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// So often at most the store is looked through for one number, because it was reported anew meanwhile.
@@ -176,15 +179,8 @@ async fn remove_slice(services: &Arc<Services>, kind: Kind, before: i64) -> Resu
 
 /// Deletes what was stored of a recording.
 async fn delete_audio(services: &Arc<Services>, recording: &Recording) -> Result<(), StorageError> {
-    let halves = recording.parts.iter().map(|part| take::half(recording, part));
-    let names: Vec<String> = recording.stored_as.iter().cloned().chain(halves).collect();
-    let kept = Arc::clone(&services.recordings.store);
-    let delete = move || {
-        names.iter().try_for_each(|name| {
-            kept.remove(name).map_err(|error| StorageError::File { path: name.clone(), error })
-        })
-    };
-    actix_web::web::block(delete)
+    let (all, recording) = (Arc::clone(services), recording.clone());
+    actix_web::web::block(move || all.recordings.delete(&recording))
         .await
         .map_err(|_| StorageError::Corrupt("the service is stopping".into()))?
 }
@@ -273,6 +269,7 @@ fn add(sum: &mut Erased, more: Erased) {
     sum.audit += more.audit;
     sum.quarantine += more.quarantine;
     sum.kept_cdrs += more.kept_cdrs;
+    sum.statistics += more.statistics;
 }
 
 /// Looks through everything once. The cells are written down first: what is rewritten is then what they begin anew
@@ -282,12 +279,18 @@ async fn pass(services: &Arc<Services>, number: &Arc<str>) -> Result<Erased, Sto
     services.write_down().await;
     services.reader.settle().await;
     erased.log = erase_log(services, number).await?;
-    let sought = Arc::clone(number);
-    let devices =
-        services.store.run(move |connection| store::take_out_of_snapshots(connection, &sought)).await?;
-    erased.devices = devices.len();
-    for device in devices {
-        services.renew(&device).await;
+    let mut after = Some(i64::MIN);
+    while let Some(from) = after {
+        let sought = Arc::clone(number);
+        let take = move |connection: &mut Connection| {
+            store::take_out_of_snapshots(connection, from, BLOCKS, &sought)
+        };
+        let (devices, next) = services.store.run(take).await?;
+        erased.devices += devices.len();
+        for device in devices {
+            services.renew(&device).await;
+        }
+        after = next;
     }
     for table in Table::ALL {
         let count = erase_table(services, table, number).await?;
@@ -300,17 +303,26 @@ async fn pass(services: &Arc<Services>, number: &Arc<str>) -> Result<Erased, Sto
         }
     }
     for table in ["cdr", "conversation"] {
-        let sought = Arc::clone(number);
-        services.store.run(move |connection| store::take_out_of_index(connection, table, &sought)).await?;
+        erase_index(services, table, number).await?;
     }
-    let sought = Arc::clone(number);
-    erased.quarantine =
-        services.store.run(move |connection| store::take_out_of_quarantine(connection, &sought)).await?;
-    let sought = Arc::clone(number);
-    erased.audit = services.store.run(move |connection| audit::forget(connection, &sought)).await?;
-    let sought = Arc::clone(number);
-    erased.kept_cdrs =
-        services.store.run(move |connection| forwarding::take_out(connection, &sought)).await?;
+    let mut after = Some((String::new(), i64::MIN, i64::MIN));
+    while let Some(from) = after {
+        let sought = Arc::clone(number);
+        let take = move |connection: &mut Connection| {
+            store::take_out_of_quarantine(connection, &from, BLOCKS, &sought)
+        };
+        let (places, next) = services.store.run(take).await?;
+        erased.quarantine += places;
+        after = next;
+    }
+    erased.audit =
+        each_page(services, number, |connection, from, number| audit::forget(connection, from, PAGE, number))
+            .await?;
+    erased.kept_cdrs = each_page(services, number, |connection, from, number| {
+        forwarding::take_out(connection, from, PAGE, number)
+    })
+    .await?;
+    erased.statistics = erase_statistics(services, number).await?;
     services.store.hub().forget();
     if let Some(forwarding) = services.forwarding.known() {
         forwarding.forget().await;
@@ -340,6 +352,25 @@ async fn erase_log(services: &Arc<Services>, number: &Arc<str>) -> Result<usize,
     Ok(places)
 }
 
+/// What is done with one page after this place: how much was found, and where to go on.
+type OfPage = fn(&mut Connection, i64, &str) -> Result<(usize, Option<i64>), StorageError>;
+
+/// Does something with page after page; others have the writer between.
+async fn each_page(
+    services: &Arc<Services>,
+    number: &Arc<str>,
+    of_page: OfPage,
+) -> Result<usize, StorageError> {
+    let (mut after, mut count) = (Some(i64::MIN), 0);
+    while let Some(from) = after {
+        let sought = Arc::clone(number);
+        let (found, next) = services.store.run(move |connection| of_page(connection, from, &sought)).await?;
+        count += found;
+        after = next;
+    }
+    Ok(count)
+}
+
 async fn erase_table(
     services: &Arc<Services>,
     table: Table,
@@ -350,14 +381,15 @@ async fn erase_table(
         let (sought, from) = (Arc::clone(number), after);
         let look = move |connection: &Connection| store::look(connection, table, from, PAGE, &sought);
         let found = services.reader.query(look).await?;
-        count += found.rows.len();
-        let rows = found.rows;
+        count += found.keys.len();
+        let keys = found.keys;
         if table == Table::Recording {
-            for (_, body, _) in &rows {
-                forget_recording(services, body).await?;
+            for key in keys {
+                forget_recording(services, key, number).await?;
             }
-        } else if !rows.is_empty() {
-            services.store.run(move |connection| store::write_back(connection, table, &rows)).await?;
+        } else if !keys.is_empty() {
+            let sought = Arc::clone(number);
+            services.store.run(move |connection| store::strike(connection, table, &keys, &sought)).await?;
         }
         match found.next {
             Some(next) => after = Some(next),
@@ -366,18 +398,70 @@ async fn erase_table(
     }
 }
 
-/// The audio goes, and what is known of it no longer names the number.
-async fn forget_recording(services: &Arc<Services>, body: &str) -> Result<(), StorageError> {
-    let mut recording: Recording = crate::storage::reader::parse(body)?;
-    delete_audio(services, &recording).await?;
-    recording.state = RecordingState::Missing;
-    recording.next_try_at = None;
-    recording.error = Some("erased, because a number in it was to be erased".to_owned());
-    (recording.stored_as, recording.sha256, recording.size) = (None, None, None);
-    recording.parts.clear();
-    services.store.run(move |connection| recordings::update(connection, &recording)).await?;
-    services.recordings.wake.notify_one();
+/// Whatever records are found by is looked through: a number may also stand in the middle of an entry.
+async fn erase_index(
+    services: &Arc<Services>,
+    table: &'static str,
+    number: &Arc<str>,
+) -> Result<(), StorageError> {
+    let mut after = Some((String::new(), i64::MIN));
+    while let Some(from) = after {
+        let sought = Arc::clone(number);
+        let look =
+            move |connection: &Connection| store::look_in_index(connection, table, &from, ENTRIES, &sought);
+        let (entries, next) = services.reader.query(look).await?;
+        if !entries.is_empty() {
+            services
+                .store
+                .run(move |connection| store::take_out_of_index(connection, table, &entries))
+                .await?;
+        }
+        after = next;
+    }
     Ok(())
+}
+
+async fn erase_statistics(services: &Arc<Services>, number: &Arc<str>) -> Result<usize, StorageError> {
+    let sought = Arc::clone(number);
+    let keys = services.reader.query(move |connection| statistics::keys_with(connection, &sought)).await?;
+    let count = keys.len();
+    for key in keys {
+        let struck = store::without(&key, number, false)?;
+        services.store.run(move |connection| statistics::merge(connection, &key, &struck)).await?;
+    }
+    Ok(count)
+}
+
+/// The audio goes, and what is known of it no longer names the number. One that is being fetched is forgotten as well:
+/// what comes of it is deleted when it ends.
+async fn forget_recording(
+    services: &Arc<Services>,
+    key: Value,
+    number: &Arc<str>,
+) -> Result<(), StorageError> {
+    for _ in 0..TRIES {
+        let id = key.clone();
+        let seen = services.reader.query(move |connection| recordings::of_key(connection, &id)).await?;
+        // Removed meanwhile, for its age.
+        let Some(seen) = seen else { return Ok(()) };
+        delete_audio(services, &seen).await?;
+        let mut forgotten = recordings::without(&seen, number)?;
+        forgotten.state = RecordingState::Missing;
+        forgotten.next_try_at = None;
+        forgotten.error = Some("erased, because a number in it was to be erased".to_owned());
+        (forgotten.stored_as, forgotten.sha256, forgotten.size) = (None, None, None);
+        forgotten.parts.clear();
+        let is_forgotten = services
+            .store
+            .run(move |connection| recordings::update_if(connection, &seen, &forgotten))
+            .await?;
+        if is_forgotten {
+            services.recordings.wake.notify_one();
+            return Ok(());
+        }
+        // It was fetched, or tried, in between: what came of that is to be deleted as well.
+    }
+    Err(StorageError::Busy("a recording that is to be erased changes all the time".to_owned()))
 }
 
 /// Removes what is too old at this time.

@@ -10,11 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use super::State;
 use super::auth::{Caller, Role};
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::{self, Page, Params, bad_cursor, body_problem, cursor, limit, place};
-use super::middleware;
+use super::{State, erasures, middleware};
 use crate::privacy;
 use crate::storage::audit::{self as log, Entry, Note, Verdict};
 
@@ -44,15 +43,19 @@ impl Audited {
         }
         let Some((token, role)) = caller(request) else { return Ok(None) };
         let body = if changes { read_body(request).await? } else { web::Bytes::new() };
+        // As the routes see it, however it was written.
+        let is_erasure = path.starts_with("/api/v1/erasures");
         let mut details = json!({ "path": &path });
-        if !request.query_string().is_empty() {
-            details["query"] = request.query_string().into();
-        }
-        if !body.is_empty() {
-            details["body"] = noted(&body);
-            if path == "/api/v1/erasures" {
-                // Here of all places it must not be kept.
-                privacy::mask_json(&mut details["body"]);
+        if is_erasure {
+            // Here of all places the number must not be kept.
+            details["path"] = privacy::mask_written(&path).into();
+            details["body"] = erasures::noted(&body);
+        } else {
+            if !request.query_string().is_empty() {
+                details["query"] = request.query_string().into();
+            }
+            if !body.is_empty() {
+                details["body"] = noted(&body);
             }
         }
         let note = Note {

@@ -30,9 +30,9 @@ use tokio::sync::watch;
 
 use super::error::{Kind, Problem};
 use crate::config::PrivacyConfig;
-use crate::privacy;
 pub use crate::storage::tokens::{Role, Scope};
 use crate::storage::{Reader, tokens};
+use crate::{numbers, privacy};
 
 /// The cookie that `/login` sets.
 pub(super) const COOKIE_NAME: &str = "switchroom_token";
@@ -85,7 +85,9 @@ impl Caller {
     /// 403, naming the field.
     pub(super) fn may_look_for(&self, field: &'static str, value: &str) -> Result<(), Problem> {
         let is_part = matches!(field, "number_prefix" | "number_suffix");
-        if self.masked && (is_part || privacy::is_masked(value)) {
+        // It is looked for without its separators, whatever these are.
+        let is_compact = || numbers::compact(value).is_some_and(|compact| privacy::is_masked(&compact));
+        if self.masked && (is_part || privacy::mask_written(value) != value || is_compact()) {
             let detail =
                 format!("telephone numbers are masked for the role {}, and cannot be looked for", self.role);
             return Err(Problem::new(Kind::Forbidden, detail).field(field));

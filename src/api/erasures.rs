@@ -1,5 +1,7 @@
 //! `/erasures`: a telephone number that is to be nowhere any more, and what came of it.
 
+use std::cmp::Reverse;
+
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
@@ -15,6 +17,7 @@ use super::error::{Kind, Problem, ProblemBody};
 use super::input::{Body, Page, Params, limit, page};
 use super::view;
 use crate::keeping::ERASURES;
+use crate::numbers::is_separator;
 use crate::privacy::{self, LEAST_DIGITS};
 use crate::storage::keeping::{self as store, Erasure};
 
@@ -27,11 +30,11 @@ const LONGEST_REASON: usize = 1000;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewErasure {
-    /// The number, at least 7 digits; also what was dialled before it goes with it. Spaces, hyphens and a `+` are passed
-    /// over.
+    /// The number, at least 7 digits; also what was dialled before it goes with it. A `+` and what separates groups of
+    /// digits (spaces, hyphens, dots, slashes, parentheses) are passed over.
     #[schema(example = "13012345678")]
     number: Option<String>,
-    /// Why, for whoever asks later.
+    /// Why, for whoever asks later; numbers in it are kept masked.
     #[schema(example = "request of 2026-11-20")]
     reason: Option<String>,
 }
@@ -42,9 +45,23 @@ fn allow(caller: &Caller) -> Result<(), Problem> {
     caller.require_unscoped()
 }
 
+/// What is noted in the audit log of a body that asks for an erasure: the number masked, however it was written, and
+/// nothing else. It is there before it is known whether the body makes sense.
+pub(super) fn noted(body: &[u8]) -> serde_json::Value {
+    let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let given = match parsed.as_ref().and_then(|body| body.get("number")) {
+        Some(serde_json::Value::String(number)) => number.clone(),
+        Some(serde_json::Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    };
+    match digits(&given) {
+        Ok(number) => serde_json::json!({ "number": privacy::mask(&number) }),
+        Err(_) => serde_json::json!({ "bytes": body.len() }),
+    }
+}
+
 fn digits(number: &str) -> Result<String, Problem> {
-    let plain: String =
-        number.chars().filter(|letter| !matches!(letter, ' ' | '-' | '+' | '(' | ')')).collect();
+    let plain: String = number.chars().filter(|c| *c != '+' && !is_separator(*c)).collect();
     let fits = (LEAST_DIGITS..=MOST_DIGITS).contains(&plain.len())
         && plain.bytes().all(|byte| byte.is_ascii_digit());
     fits.then_some(plain).ok_or_else(|| {
@@ -90,7 +107,7 @@ pub(super) async fn create(
     let targets = state.services.targets.all().into_iter().map(|known| known.id.clone());
     let forwarding = state.services.forwarding.known().filter(|known| !known.settings().target.is_empty());
     let receivers = webhooks.chain(targets).chain(forwarding.map(|known| known.id.clone())).collect();
-    let reason = reason.map(|reason| privacy::mask(&reason).into_owned());
+    let reason = reason.map(|reason| privacy::mask_written(&reason));
     let erasure = state.services.erase(number, reason, receivers).await?;
     let location = format!("/api/v1/erasures/{}", erasure.id);
     Ok(HttpResponse::Accepted().insert_header((LOCATION, location)).json(erasure))
@@ -101,7 +118,7 @@ async fn all(state: &State) -> Result<Vec<Erasure>, Problem> {
     Ok(all.into_iter().map(|(erasure, _)| erasure).collect())
 }
 
-/// Erasures and what came of them.
+/// Erasures and what came of them, the newest first.
 #[utoipa::path(get, path = "/api/v1/erasures", tag = "audit", params(Paging),
     responses((status = 200, body = Page<Erasure>), (status = 403, body = ProblemBody)))]
 pub(super) async fn list(
@@ -112,7 +129,9 @@ pub(super) async fn list(
     allow(&caller)?;
     let limit = limit(query.limit)?;
     let name = |erasure: &Erasure| erasure.id.to_string();
-    page(all(&state).await?, "erasures", query.cursor.as_deref(), limit, str::to_owned, name).map(web::Json)
+    // The newest first: their ids fall.
+    let order = |id: &str| Reverse(id.to_owned());
+    page(all(&state).await?, "erasures", query.cursor.as_deref(), limit, order, name).map(web::Json)
 }
 
 /// One erasure: how far it is, and how much was found.

@@ -189,7 +189,12 @@ pub(super) async fn play(
     if let Some(etag) = etag {
         response.insert_header((ETAG, etag));
     }
-    let mut name = name::file_name(&recording.file, ending);
+    // Devices name it by who called whom.
+    let mut name = if caller.is_masked() {
+        format!("{}.{ending}", recording.id)
+    } else {
+        name::file_name(&recording.file, ending)
+    };
     if let Some(part) = &query.part {
         name = name.replace(".dat", &format!("_{part}.dat"));
     }
@@ -328,7 +333,7 @@ pub(super) async fn fetch(
     if !recordings.enabled {
         return Err(Problem::new(Kind::Conflict, "recordings are off; set recordings.enabled = true"));
     }
-    let mut recording = match one(&state, &caller, &path).await {
+    let recording = match one(&state, &caller, &path).await {
         Err(problem) if problem.kind() == Kind::NotFound => of_record(&state, &caller, &path).await?,
         found => found?,
     };
@@ -340,17 +345,25 @@ pub(super) async fn fetch(
             return Err(Problem::new(Kind::Conflict, "the recording is here already"));
         }
     }
-    recording.state = RecordingState::Announced;
-    recording.tries = 0;
-    recording.next_try_at = Some(crate::clock::now());
     let id = recording.id;
     let recording = state.services.store.run(move |connection| {
-        table::announce(connection, &recording)?;
-        let now = table::get(connection, id)?;
+        let transaction = connection.transaction()?;
+        // As it is now: a number in it may have been erased since.
+        let known = table::get(&transaction, id)?;
+        let is_new = known.is_none();
+        let mut recording = known.unwrap_or(recording);
         // One that is being fetched is.
-        if now.is_some_and(|now| now.state != RecordingState::Fetching) {
-            table::update(connection, &recording)?;
+        if recording.state != RecordingState::Fetching {
+            recording.state = RecordingState::Announced;
+            recording.tries = 0;
+            recording.next_try_at = Some(crate::clock::now());
+            if is_new {
+                table::announce(&transaction, &recording)?;
+            } else {
+                table::update(&transaction, &recording)?;
+            }
         }
+        transaction.commit()?;
         Ok(recording)
     });
     let recording = recording.await?;

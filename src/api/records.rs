@@ -123,6 +123,7 @@ impl Search {
         }
         let sought = [
             ("extension", &query.extension),
+            ("trunk", &query.trunk),
             ("number", &query.number),
             ("number_prefix", &query.number_prefix),
             ("number_suffix", &query.number_suffix),
@@ -136,10 +137,15 @@ impl Search {
         let spelled = |number: String, by: fn(&str, &NumbersConfig, Option<&str>) -> Vec<String>| {
             if as_written { vec![number] } else { by(&number, rules, site.as_deref()) }
         };
+        let spellings = query.number.map(|number| spelled(number, numbers::spellings));
+        for spelling in spellings.iter().flatten() {
+            // A short number may be the end of a long one.
+            caller.may_look_for("number", spelling)?;
+        }
         let ends = |end: String| numbers::compact(&end).filter(|_| !as_written).unwrap_or(end);
         let numbers = [
             query.extension.map(|number| Number::Is(vec![number])),
-            query.number.map(|number| Number::Is(spelled(number, numbers::spellings))),
+            spellings.map(Number::Is),
             query.number_prefix.map(|start| Number::Begins(spelled(start, numbers::beginnings))),
             query.number_suffix.map(|end| Number::Ends(vec![ends(end)])),
         ];

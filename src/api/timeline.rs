@@ -55,7 +55,7 @@ pub(crate) struct ReportView {
     pub(crate) source: Option<String>,
     /// Its content type, where it is needed to read it.
     pub(crate) content_type: Option<String>,
-    /// Its body; what is no UTF-8 is in `body_base64`.
+    /// Its body; what is no UTF-8 is in `body_base64`, or is decoded for those who are given numbers masked.
     pub(crate) body: Option<String>,
     /// Its body, if that is no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,9 +160,26 @@ struct Delivered {
     attempts: Vec<Attempt>,
 }
 
+impl ReportView {
+    /// As this caller may see it: where numbers are masked, they are to be in text.
+    fn of(entry: &Entry, caller: &Caller) -> Self {
+        Self::shown(entry, caller.is_masked())
+    }
+
+    fn shown(entry: &Entry, is_masked: bool) -> Self {
+        let mut view = Self::from(entry);
+        if let (true, Some(_), Entry::Report(RawReport { body, .. })) = (is_masked, &view.body_base64, entry)
+        {
+            view.body_base64 = None;
+            view.body = Some(switchroom_protocol::decode_body(body).into_owned());
+        }
+        view
+    }
+}
+
 impl Item {
-    fn report(entry: &Entry) -> Self {
-        let report = ReportView::from(entry);
+    fn report(entry: &Entry, caller: &Caller) -> Self {
+        let report = ReportView::of(entry, caller);
         let is_note = report.dialect.as_deref().is_none_or(|dialect| dialect == INTERNAL);
         let kind = if is_note { "note" } else { "report" };
         Self { at: report.at, kind, report: Some(report), event: None, command: None, delivery: None }
@@ -235,7 +252,7 @@ async fn entries_of(
     let mut places: Vec<u64> = Vec::new();
     for (place, entry) in &stretch.inputs {
         if matches!(entry, Entry::Report(_)) && reports.contains(&Minter::report_id(entry.seed())) {
-            items.push(Item::report(entry));
+            items.push(Item::report(entry, caller));
             places.push(place.cast_unsigned());
         }
     }
@@ -315,11 +332,12 @@ pub(super) async fn reports(
         return Ok(HttpResponse::Ok()
             .content_type("application/x-ndjson")
             .insert_header((CONTENT_DISPOSITION, name))
-            .streaming(lines(state, id, span, after, first)));
+            .streaming(lines(state, id, span, after, first, caller.is_masked())));
     }
     let limit = limit(query.limit)?;
     let stretch = state.services.reader.stretch(id, span, after, limit).await?.unwrap_or_default();
-    let items: Vec<ReportView> = stretch.inputs.iter().map(|(_, entry)| entry.into()).collect();
+    let items: Vec<ReportView> =
+        stretch.inputs.iter().map(|(_, entry)| ReportView::of(entry, &caller)).collect();
     let next_cursor = stretch.next.map(|next| cursor("reports", &next.to_string()));
     Ok(HttpResponse::Ok().json(Page { items, next_cursor }))
 }
@@ -330,6 +348,7 @@ fn lines(
     span: (Timestamp, Timestamp),
     after: i64,
     first: web::Bytes,
+    is_masked: bool,
 ) -> impl futures_util::Stream<Item = Result<web::Bytes, Problem>> {
     let start = (Some(after), Some(first));
     futures_util::stream::unfold(start, move |(after, first)| {
@@ -344,7 +363,9 @@ fn lines(
             };
             let mut text = String::new();
             for (_, entry) in &stretch.inputs {
-                text.push_str(&serde_json::to_string(&ReportView::from(entry)).unwrap_or_default());
+                text.push_str(
+                    &serde_json::to_string(&ReportView::shown(entry, is_masked)).unwrap_or_default(),
+                );
                 text.push('\n');
             }
             for published in &stretch.events {

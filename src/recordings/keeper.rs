@@ -121,6 +121,21 @@ impl Keeper {
         };
         self.reach = self.services.store.run(begin).await?.min(latest);
         self.reach_kept = self.reach;
+        self.sweep().await
+    }
+
+    /// Throws away what came of recordings that were forgotten while they were fetched, or given up, before the service
+    /// ended.
+    async fn sweep(&self) -> Result<(), StorageError> {
+        let parts = &self.services.recordings.parts;
+        let begun = take::begun(parts)
+            .map_err(|error| StorageError::File { path: parts.display().to_string(), error })?;
+        for id in begun {
+            let found = self.services.reader.query(move |connection| table::get(connection, id)).await?;
+            if found.is_none_or(|recording| recording.state.is_settled()) {
+                take::clear(parts, id);
+            }
+        }
         Ok(())
     }
 
@@ -262,15 +277,13 @@ impl Keeper {
         // Panics are caught before, and nothing else ends a job.
         let Ok((mut recording, taken)) = done else { return };
         self.busy.retain(|device| *device != recording.device);
-        let metrics = &self.services.metrics;
         let now = crate::clock::now();
         let ours = taken.as_ref().is_err_and(|failed| failed.ours);
         recording.tries += u32::from(!ours);
         match taken {
             Ok(taken) => {
                 self.places.insert(recording.device.clone(), taken.place);
-                metrics.recording_bytes.inc_by(taken.bytes);
-                metrics.recording("available");
+                self.services.metrics.recording_bytes.inc_by(taken.bytes);
                 available(&mut recording, taken, now);
             }
             Err(failed) => {
@@ -287,9 +300,8 @@ impl Keeper {
                     Some(_) => RecordingState::Announced,
                     None => RecordingState::Missing,
                 };
-                metrics.recording(if wait.is_some() { "failed" } else { "missing" });
                 if wait.is_none() {
-                    take::clear(&self.services.recordings.parts, &recording);
+                    take::clear(&self.services.recordings.parts, recording.id);
                 }
             }
         }
@@ -301,9 +313,21 @@ impl Keeper {
         }
     }
 
+    /// Keeps what became of a try; unless the recording was forgotten meanwhile, and then forgets what came of it.
     async fn put(&self, recording: &Recording) -> Result<(), StorageError> {
-        let recording = recording.clone();
-        self.services.store.write(move |transaction| table::update(transaction, &recording)).await
+        let tried = recording.clone();
+        if self.services.store.run(move |connection| table::fetched(connection, &tried)).await? {
+            self.services.metrics.recording(match recording.state {
+                RecordingState::Available => "available",
+                RecordingState::Missing => "missing",
+                RecordingState::Announced | RecordingState::Fetching => "failed",
+            });
+            return Ok(());
+        }
+        tracing::info!(recording = %recording.id, "it was forgotten while it was fetched, and what came is deleted");
+        let (services, tried) = (Arc::clone(&self.services), recording.clone());
+        let deleted = tokio::task::spawn_blocking(move || services.recordings.delete(&tried)).await;
+        deleted.map_err(|_| StorageError::Corrupt("the service is stopping".into()))?
     }
 
     /// Tells how recordings ended: through their devices' cells, so that the event is in the log and in order.

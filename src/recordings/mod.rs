@@ -23,6 +23,8 @@ use tokio::sync::Notify;
 
 use crate::app::Services;
 use crate::config::Config;
+use crate::storage::StorageError;
+use crate::storage::recordings::Recording;
 use s3::S3;
 use store::{Folder, Store};
 
@@ -77,6 +79,19 @@ impl Recordings {
             })
             .context("the thread of the recordings cannot be started")?;
         *services.recordings.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// Deletes what is kept of a recording, and what has come of one that is not whole. Blocks.
+    ///
+    /// # Errors
+    /// When the disk or the bucket refuses it.
+    pub(crate) fn delete(&self, recording: &Recording) -> Result<(), StorageError> {
+        take::clear(&self.parts, recording.id);
+        let halves = recording.parts.iter().map(|part| take::half(recording, part));
+        for name in recording.stored_as.iter().cloned().chain(halves) {
+            self.store.remove(&name).map_err(|error| StorageError::File { path: name, error })?;
+        }
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 //! One try to get a recording: where it may be is asked for in turn, and what comes is looked at, hashed and stored.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ring::digest;
+use switchroom_domain::id::CdrId;
 
 use super::fetch::{self, FetchError, Got, Limits, Source};
 use super::join;
@@ -111,19 +113,37 @@ pub fn half(recording: &Recording, half: &str) -> String {
 }
 
 /// Where a recording's files are put together.
-fn part(parts: &Path, recording: &Recording, what: &str) -> PathBuf {
-    parts.join(format!("{}.{what}", recording.id))
+fn part(parts: &Path, recording: CdrId, what: &str) -> PathBuf {
+    parts.join(format!("{recording}.{what}"))
 }
 
 /// Throws away what has come of a recording that is given up.
-pub fn clear(parts: &Path, recording: &Recording) {
+pub fn clear(parts: &Path, recording: CdrId) {
     for what in HALVES.into_iter().chain(["part", "wav"]) {
         if let Err(error) = fs::remove_file(part(parts, recording, what))
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(recording = %recording.id, %error, "a part of a recording cannot be removed");
+            tracing::warn!(%recording, %error, "a part of a recording cannot be removed");
         }
     }
+}
+
+/// The recordings of which something has come: what is fetched on, and what nobody waits for any more.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn begun(parts: &Path) -> io::Result<BTreeSet<CdrId>> {
+    let entries = match fs::read_dir(parts) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries?,
+    };
+    let mut begun = BTreeSet::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let id = name.to_str().and_then(|name| name.split('.').next()?.parse::<CdrId>().ok());
+        begun.extend(id);
+    }
+    Ok(begun)
 }
 
 impl Take {
@@ -143,7 +163,7 @@ impl Take {
             let names: &[&str] = if candidate.paths.len() > 1 { &HALVES } else { &["part"] };
             let (mut there, mut bytes) = (Vec::new(), 0);
             for (path, name) in candidate.paths.iter().zip(names) {
-                let file = part(&self.parts, &self.recording, name);
+                let file = part(&self.parts, self.recording.id, name);
                 if let Got::Whole(size) = fetch::fetch(&self.source, path, &file, self.limits).await? {
                     bytes += size;
                     there.push((*name).to_owned());
@@ -161,15 +181,15 @@ impl Take {
 
     fn finish(&self, candidate: &Candidate, there: Vec<String>, bytes: u64) -> Result<Taken, Failed> {
         let taken = if candidate.paths.len() > 1 { self.halves(there) } else { self.one() }?;
-        clear(&self.parts, &self.recording);
+        clear(&self.parts, self.recording.id);
         Ok(Taken { place: (candidate.folder, candidate.form), bytes, ..taken })
     }
 
     fn one(&self) -> Result<Taken, Failed> {
-        let file = part(&self.parts, &self.recording, "part");
+        let file = part(&self.parts, self.recording.id, "part");
         let audio = File::open(&file).and_then(|mut file| wav::look(&mut file, self.recording.duration));
         let again = |why: &str| {
-            clear(&self.parts, &self.recording);
+            clear(&self.parts, self.recording.id);
             Err(Failed::now(why))
         };
         match audio.map_err(disk)? {
@@ -180,7 +200,7 @@ impl Take {
             Audio::Wav { seconds, .. } => self.keep(&file, "wav", Some(seconds)),
             Audio::Mp3 => self.keep(&file, "mp3", None),
             Audio::Raw { mu_law, seconds } => {
-                let with_header = part(&self.parts, &self.recording, "wav");
+                let with_header = part(&self.parts, self.recording.id, "wav");
                 add_header(&file, &with_header, mu_law).map_err(disk)?;
                 self.keep(&with_header, "wav", Some(seconds))
             }
@@ -189,7 +209,8 @@ impl Take {
 
     /// Halves are kept as they came, and joined where that can be done.
     fn halves(&self, there: Vec<String>) -> Result<Taken, Failed> {
-        let files: Vec<PathBuf> = there.iter().map(|name| part(&self.parts, &self.recording, name)).collect();
+        let files: Vec<PathBuf> =
+            there.iter().map(|name| part(&self.parts, self.recording.id, name)).collect();
         let mut longest = 0;
         for file in &files {
             longest = longest.max(fs::metadata(file).map_err(disk)?.len());
@@ -197,7 +218,7 @@ impl Take {
         if longest == 0 {
             return Err(Failed::now("the device gives empty files"));
         }
-        let joined = part(&self.parts, &self.recording, "wav");
+        let joined = part(&self.parts, self.recording.id, "wav");
         let mut taken = None;
         if join::is_possible() {
             let halves: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
@@ -281,7 +302,7 @@ mod tests {
     use std::collections::HashMap;
     use std::time::Duration;
 
-    use switchroom_domain::id::{CdrId, DeviceId, IdSeed, Minter};
+    use switchroom_domain::id::{DeviceId, IdSeed, Minter};
     use switchroom_domain::time::Timestamp;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;

@@ -364,25 +364,35 @@ pub fn verify(connection: &Connection, noted: Option<(i64, &str)>) -> Result<Ver
     Ok(verdict)
 }
 
-/// Forgets the details of all entries that name this number; gives how many.
+/// Forgets the details of those entries that name this number, among so many after this place; gives how many, and
+/// where to go on.
 ///
 /// # Errors
 /// When they cannot be read or written.
-pub fn forget(connection: &Connection, number: &str) -> Result<usize, StorageError> {
-    let mut statement = connection
-        .prepare("SELECT seq, details FROM audit WHERE details IS NOT NULL AND instr(details, ?) > 0")?;
-    let found: Vec<(i64, String)> = statement
-        .query_map(params![number], |row| Ok((row.get(0)?, row.get(1)?)))?
+pub fn forget(
+    connection: &Connection,
+    after: i64,
+    limit: usize,
+    number: &str,
+) -> Result<(usize, Option<i64>), StorageError> {
+    let page: Vec<(i64, String)> = connection
+        .prepare_cached(
+            "SELECT seq, details FROM audit WHERE seq > ? AND details IS NOT NULL ORDER BY seq LIMIT ?",
+        )?
+        .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
         .collect::<Result<_, _>>()?;
+    let next = page.last().filter(|_| page.len() >= limit).map(|(seq, _)| *seq);
     let mut forgotten = 0;
-    for (seq, details) in found {
+    for (seq, details) in page {
         if crate::privacy::names(details.as_bytes(), number) {
             forgotten += connection
                 .prepare_cached("UPDATE audit SET details = NULL, salt = NULL WHERE seq = ?")?
                 .execute(params![seq])?;
         }
     }
-    Ok(forgotten)
+    Ok((forgotten, next))
 }
 
 /// Removes up to so many entries from before this time, the oldest first, but never the last one; gives how many.
@@ -411,7 +421,7 @@ mod tests {
                 action: "POST /api/v1/calls".into(),
                 device: None,
                 status: 202,
-                details: format!("{{\"to\":\"1301234567{i}\"}}"),
+                details: format!("{{\"to\":\"130 1234-567{i}\"}}"),
                 salt: [i; 16],
             };
             append(&connection, &note).expect("it is written");
@@ -451,8 +461,10 @@ mod tests {
     fn details_are_forgotten_and_the_chain_stays_whole() {
         let (_folder, connection) = chain();
         let head = verify(&connection, None).expect("it is read");
-        assert_eq!(forget(&connection, "13012345672").expect("it is written"), 1);
-        assert_eq!(forget(&connection, "13012345672").expect("it is written"), 0);
+        let number = "13012345672";
+        assert_eq!(forget(&connection, 0, 2, number).expect("it is written"), (0, Some(2)));
+        assert_eq!(forget(&connection, 2, 9, number).expect("it is written"), (1, None));
+        assert_eq!(forget(&connection, 0, 9, number).expect("it is written"), (0, None));
         let noted = Some((5, head.hash.as_deref().expect("a hash")));
         let verdict = verify(&connection, noted).expect("it is read");
         assert_eq!((verdict.intact, verdict.entries, verdict.forgotten), (true, 5, 1));

@@ -136,18 +136,27 @@ pub fn prune_filed(connection: &Connection, before: i64, limit: usize) -> Result
     Ok(connection.execute(sql, params![before, i64::try_from(limit).unwrap_or(i64::MAX)])?)
 }
 
-/// Takes a number out of what is kept; gives how often it stood there.
+/// Takes a number out of some of what is kept, from after this place on; gives how often it stood there, and where to go
+/// on.
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn take_out(connection: &mut Connection, number: &str) -> Result<usize, StorageError> {
+pub fn take_out(
+    connection: &mut Connection,
+    after: i64,
+    limit: usize,
+    number: &str,
+) -> Result<(usize, Option<i64>), StorageError> {
     let transaction = connection.transaction()?;
-    let found: Vec<(i64, Vec<u8>)> = transaction
-        .prepare("SELECT cursor, body FROM kept_cdr WHERE instr(body, ?) > 0")?
-        .query_map(params![number.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
+    let page: Vec<(i64, Vec<u8>)> = transaction
+        .prepare_cached("SELECT cursor, body FROM kept_cdr WHERE cursor > ? ORDER BY cursor LIMIT ?")?
+        .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
         .collect::<Result<_, _>>()?;
+    let next = page.last().filter(|_| page.len() >= limit).map(|(cursor, _)| *cursor);
     let mut taken = 0;
-    for (cursor, mut body) in found {
+    for (cursor, mut body) in page {
         let places = privacy::erase(&mut body, number);
         if places > 0 {
             taken += places;
@@ -157,7 +166,7 @@ pub fn take_out(connection: &mut Connection, number: &str) -> Result<usize, Stor
         }
     }
     transaction.commit()?;
-    Ok(taken)
+    Ok((taken, next))
 }
 
 /// Which of these records of a device are stored.
@@ -329,7 +338,10 @@ mod tests {
             names(&connection, None),
             ["cdr_20261120.txt", "20261121/cdr_0800.txt", "20261121/cdr_08.txt"]
         );
-        assert_eq!(take_out(&mut connection, "13012345678").expect("it is taken out"), 1);
+        assert_eq!(
+            take_out(&mut connection, i64::MIN, 100, "13012345678").expect("it is taken out"),
+            (1, None)
+        );
         assert_eq!(read(&connection, failed, Some("a")), ["one xxxxxxxxxxx"]);
         assert_eq!(prune(&connection, 20_261_121, 9).expect("it is removed"), 2);
         assert_eq!(names(&connection, Some(20_261_120)), Vec::<String>::new());

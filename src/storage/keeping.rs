@@ -7,8 +7,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::StorageError;
-use super::db::{self, Connection, OptionalExtension, Value, params, params_from_iter};
+use super::db::{self, Connection, OptionalExtension, Transaction, Value, params};
 use crate::privacy;
+
+/// So many settings are looked at at a time.
+const SETTINGS: usize = 1000;
 
 /// Where ids of version 7 of this time begin.
 fn id_of(at: i64) -> [u8; 16] {
@@ -88,33 +91,35 @@ impl Table {
 
     const fn key(self) -> &'static str {
         match self {
-            Self::Call | Self::Command => "id",
-            Self::Cdr | Self::Conversation | Self::Recording => "place",
+            Self::Call | Self::Command | Self::Recording => "id",
+            Self::Cdr | Self::Conversation => "place",
         }
     }
 
-    /// A JSON text, and where numbers stand beside it.
-    const fn columns(self) -> [&'static str; 2] {
-        match self {
-            Self::Cdr | Self::Conversation => ["body", "parties"],
-            Self::Call | Self::Command | Self::Recording => ["body", "body"],
-        }
+    /// Is it found by numbers, which stand beside its body: its parties and its trunk?
+    const fn is_found_by_numbers(self) -> bool {
+        matches!(self, Self::Cdr | Self::Conversation)
+    }
+
+    /// Its body, its parties, its trunk.
+    const fn columns(self) -> &'static str {
+        if self.is_found_by_numbers() { "body, parties, trunk" } else { "body, '', NULL" }
     }
 
     /// What comes before every key.
     const fn beginning(self) -> Value {
         match self {
-            Self::Call | Self::Command => Value::Blob(Vec::new()),
-            Self::Cdr | Self::Conversation | Self::Recording => Value::Integer(i64::MIN),
+            Self::Call | Self::Command | Self::Recording => Value::Blob(Vec::new()),
+            Self::Cdr | Self::Conversation => Value::Integer(i64::MIN),
         }
     }
 }
 
-/// Rows that named a number, as they are without it; and where to go on, if there is more.
+/// What of a page names a number; and where to go on, if there is more.
 #[derive(Debug, Default)]
-pub struct Rewritten {
-    /// Key, body, and the text beside it.
-    pub rows: Vec<(Value, String, String)>,
+pub struct Found {
+    /// The keys of these rows.
+    pub keys: Vec<Value>,
     /// The key after which it goes on.
     pub next: Option<Value>,
 }
@@ -129,20 +134,19 @@ pub fn look(
     after: Option<Value>,
     limit: usize,
     number: &str,
-) -> Result<Rewritten, StorageError> {
-    let (name, key, [body, beside]) = (table.name(), table.key(), table.columns());
-    let sql = format!("SELECT {key}, {body}, {beside} FROM {name} WHERE {key} > ? ORDER BY {key} LIMIT ?");
+) -> Result<Found, StorageError> {
+    let (name, key, columns) = (table.name(), table.key(), table.columns());
+    let sql = format!("SELECT {key}, {columns} FROM {name} WHERE {key} > ? ORDER BY {key} LIMIT ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let after = after.unwrap_or_else(|| table.beginning());
     let mut rows = statement.query(params![after, bounded(limit)])?;
-    let (mut found, mut count) = (Rewritten::default(), 0);
+    let (mut found, mut count) = (Found::default(), 0);
     while let Some(row) = rows.next()? {
         let at: Value = row.get(0)?;
-        let (body, beside): (String, String) = (row.get(1)?, row.get(2)?);
+        let texts: [Option<String>; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
         count += 1;
-        if privacy::names(body.as_bytes(), number) || privacy::names(beside.as_bytes(), number) {
-            let rewritten = (at.clone(), without(body, number, true)?, without(beside, number, false)?);
-            found.rows.push(rewritten);
+        if texts.iter().flatten().any(|text| privacy::names(text.as_bytes(), number)) {
+            found.keys.push(at.clone());
         }
         found.next = Some(at);
     }
@@ -150,92 +154,146 @@ pub fn look(
     Ok(found)
 }
 
-fn without(text: String, number: &str, is_json: bool) -> Result<String, StorageError> {
-    let mut bytes = text.into_bytes();
+/// A text without a number.
+///
+/// # Errors
+/// Never, as long as digits are replaced by as many letters.
+pub fn without(text: &str, number: &str, is_json: bool) -> Result<String, StorageError> {
+    let mut bytes = text.as_bytes().to_vec();
     if is_json {
         privacy::erase_json(&mut bytes, number)
     } else {
         privacy::erase(&mut bytes, number)
     };
-    // Digits were replaced by as many letters.
     String::from_utf8(bytes).map_err(|error| StorageError::Corrupt(error.to_string()))
 }
 
-/// Writes rows back, and takes the number out of what they are found by.
+/// Strikes a number out of rows, as they are now, and out of what they are found by.
 ///
 /// # Errors
 /// When the database refuses it.
-pub fn write_back(
+pub fn strike(
     connection: &mut Connection,
     table: Table,
-    rows: &[(Value, String, String)],
+    keys: &[Value],
+    number: &str,
 ) -> Result<(), StorageError> {
-    let (name, key, [_, beside]) = (table.name(), table.key(), table.columns());
+    let (name, key, columns) = (table.name(), table.key(), table.columns());
     let transaction = connection.transaction()?;
-    let sql = if beside == "body" {
-        format!("UPDATE {name} SET body = ?1 WHERE {key} = ?2")
-    } else {
-        format!("UPDATE {name} SET body = ?1, parties = ?3 WHERE {key} = ?2")
-    };
-    for (at, body, text) in rows {
-        let mut values = vec![Value::Text(body.clone()), at.clone()];
-        if beside != "body" {
-            values.push(Value::Text(text.clone()));
+    for at in keys {
+        let row: Option<(String, String, Option<String>)> = transaction
+            .prepare_cached(&format!("SELECT {columns} FROM {name} WHERE {key} = ?"))?
+            .query_row(params![at], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        // Removed meanwhile, for its age.
+        let Some((body, parties, trunk)) = row else { continue };
+        let body = without(&body, number, true)?;
+        if !table.is_found_by_numbers() {
+            transaction
+                .prepare_cached(&format!("UPDATE {name} SET body = ? WHERE {key} = ?"))?
+                .execute(params![body, at])?;
+            continue;
         }
-        transaction.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+        let trunk = trunk.map(|trunk| without(&trunk, number, false)).transpose()?;
+        transaction
+            .prepare_cached(&format!("UPDATE {name} SET body = ?, parties = ?, trunk = ? WHERE {key} = ?"))?
+            .execute(params![body, without(&parties, number, false)?, trunk, at])?;
+        let named = parties.split('|').filter(|party| privacy::names(party.as_bytes(), number));
+        for party in named {
+            take_entry(&transaction, name, party, at)?;
+        }
     }
     transaction.commit()?;
     Ok(())
 }
 
-/// Takes a number, and what ends in it, out of what records are found by; gives how many entries.
+/// Takes a number out of what a record is found by; gives how many entries.
+fn take_entry(
+    transaction: &Transaction<'_>,
+    table: &str,
+    number: &str,
+    place: &Value,
+) -> Result<usize, StorageError> {
+    let reversed: String = number.chars().rev().collect();
+    transaction
+        .prepare_cached(&format!("DELETE FROM {table}_party_end WHERE number = ? AND place = ?"))?
+        .execute(params![reversed, place])?;
+    Ok(transaction
+        .prepare_cached(&format!("DELETE FROM {table}_party WHERE number = ? AND place = ?"))?
+        .execute(params![number, place])?)
+}
+
+/// An entry of what records are found by: a number, and the record's place.
+pub type IndexEntry = (String, i64);
+
+/// Looks through a page of what records are found by: the entries that name a number, and where to go on.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn look_in_index(
+    connection: &Connection,
+    table: &str,
+    after: &IndexEntry,
+    limit: usize,
+    number: &str,
+) -> Result<(Vec<IndexEntry>, Option<IndexEntry>), StorageError> {
+    let sql = format!(
+        "SELECT number, place FROM {table}_party WHERE (number, place) > (?, ?) ORDER BY number, place LIMIT ?"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![after.0, after.1, bounded(limit)])?;
+    let (mut found, mut last, mut count) = (Vec::new(), None, 0);
+    while let Some(row) = rows.next()? {
+        let entry: IndexEntry = (row.get(0)?, row.get(1)?);
+        count += 1;
+        if privacy::names(entry.0.as_bytes(), number) {
+            found.push(entry.clone());
+        }
+        last = Some(entry);
+    }
+    Ok((found, last.filter(|_| count >= limit)))
+}
+
+/// Takes entries out of what records are found by; gives how many there were.
 ///
 /// # Errors
 /// When the database refuses it.
 pub fn take_out_of_index(
     connection: &mut Connection,
     table: &str,
-    number: &str,
+    entries: &[IndexEntry],
 ) -> Result<usize, StorageError> {
-    let reversed: String = number.chars().rev().collect();
-    // After every text that begins so.
-    let beyond = format!("{reversed}\u{10FFFF}");
     let transaction = connection.transaction()?;
     let mut taken = 0;
-    let entries: Vec<(String, i64)> = transaction
-        .prepare(&format!("SELECT number, place FROM {table}_party_end WHERE number >= ? AND number < ?"))?
-        .query_map(params![reversed, beyond], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    for (found, place) in entries {
-        let whole: String = found.chars().rev().collect();
-        if !privacy::names(whole.as_bytes(), number) {
-            continue;
-        }
-        taken += transaction
-            .prepare_cached(&format!("DELETE FROM {table}_party_end WHERE number = ? AND place = ?"))?
-            .execute(params![found, place])?;
-        transaction
-            .prepare_cached(&format!("DELETE FROM {table}_party WHERE number = ? AND place = ?"))?
-            .execute(params![whole, place])?;
+    for (number, place) in entries {
+        taken += take_entry(&transaction, table, number, &Value::Integer(*place))?;
     }
     transaction.commit()?;
     Ok(taken)
 }
 
-/// Takes a number out of the cells as they are written down; gives the devices whose cells named it.
+/// Takes a number out of some cells as they are written down, from after this device's key on; gives the devices whose
+/// cells named it, and where to go on.
 ///
 /// # Errors
 /// When the database refuses it.
-pub fn take_out_of_snapshots(connection: &mut Connection, number: &str) -> Result<Vec<String>, StorageError> {
+pub fn take_out_of_snapshots(
+    connection: &mut Connection,
+    after: i64,
+    limit: usize,
+    number: &str,
+) -> Result<(Vec<String>, Option<i64>), StorageError> {
     let transaction = connection.transaction()?;
-    let found: Vec<(i64, String, Vec<u8>)> = transaction
-        .prepare(
-            "SELECT s.device, d.id, s.body FROM snapshot s JOIN device d ON d.key = s.device WHERE instr(s.body, ?) > 0",
+    let page: Vec<(i64, String, Vec<u8>)> = transaction
+        .prepare_cached(
+            "SELECT s.device, d.id, s.body FROM snapshot s JOIN device d ON d.key = s.device WHERE s.device > ? \
+             ORDER BY s.device LIMIT ?",
         )?
-        .query_map(params![number.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map(params![after, bounded(limit)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
+    let next = page.last().filter(|_| page.len() >= limit).map(|(key, ..)| *key);
     let mut devices = Vec::new();
-    for (key, id, mut body) in found {
+    for (key, id, mut body) in page {
         if privacy::erase_json(&mut body, number) > 0 {
             transaction
                 .prepare_cached("UPDATE snapshot SET body = ? WHERE device = ?")?
@@ -244,30 +302,46 @@ pub fn take_out_of_snapshots(connection: &mut Connection, number: &str) -> Resul
         }
     }
     transaction.commit()?;
-    Ok(devices)
+    Ok((devices, next))
 }
 
-/// Takes a number out of what was set aside; gives how often it stood there.
+/// Where a report stands that was set aside: its device, when, and what tells it from others of that time.
+pub type SetAside = (String, i64, i64);
+
+/// Takes a number out of some of what was set aside, from after this place on; gives how often it stood there, and
+/// where to go on.
 ///
 /// # Errors
 /// When the database refuses it.
-pub fn take_out_of_quarantine(connection: &mut Connection, number: &str) -> Result<usize, StorageError> {
+pub fn take_out_of_quarantine(
+    connection: &mut Connection,
+    after: &SetAside,
+    limit: usize,
+    number: &str,
+) -> Result<(usize, Option<SetAside>), StorageError> {
     let transaction = connection.transaction()?;
-    let found: Vec<(String, i64, i64, Vec<u8>)> = transaction
-        .prepare("SELECT device, at, entropy, body FROM quarantine WHERE instr(body, ?) > 0")?
-        .query_map(params![number.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    let page: Vec<(SetAside, Vec<u8>)> = transaction
+        .prepare_cached(
+            "SELECT device, at, entropy, body FROM quarantine WHERE (device, at, entropy) > (?, ?, ?) \
+             ORDER BY device, at, entropy LIMIT ?",
+        )?
+        .query_map(params![after.0, after.1, after.2, bounded(limit)], |row| {
+            Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?))
         })?
         .collect::<Result<_, _>>()?;
+    let next = page.last().filter(|_| page.len() >= limit).map(|(place, _)| place.clone());
     let mut taken = 0;
-    for (device, at, entropy, mut body) in found {
-        taken += privacy::erase(&mut body, number);
-        transaction
-            .prepare_cached("UPDATE quarantine SET body = ? WHERE device = ? AND at = ? AND entropy = ?")?
-            .execute(params![body, device, at, entropy])?;
+    for ((device, at, entropy), mut body) in page {
+        let places = privacy::erase(&mut body, number);
+        if places > 0 {
+            taken += places;
+            transaction
+                .prepare_cached("UPDATE quarantine SET body = ? WHERE device = ? AND at = ? AND entropy = ?")?
+                .execute(params![body, device, at, entropy])?;
+        }
     }
     transaction.commit()?;
-    Ok(taken)
+    Ok((taken, next))
 }
 
 /// Has the database write zeros over whatever is deleted or changed from now on, whatever it costs; or again only where
@@ -296,13 +370,23 @@ pub fn secure_delete(connection: &Connection, on: bool) -> Result<(), StorageErr
 /// # Errors
 /// When they cannot be read.
 pub fn settings_with(connection: &Connection, number: &str) -> Result<usize, StorageError> {
-    let mut statement = connection.prepare("SELECT body FROM desired WHERE instr(body, ?) > 0")?;
-    let bodies = statement.query_map(params![number], |row| row.get::<_, String>(0))?;
-    let mut count = 0;
-    for body in bodies {
-        count += usize::from(privacy::names(body?.as_bytes(), number));
+    let mut statement = connection.prepare_cached(
+        "SELECT device, kind, key, body FROM desired WHERE (device, kind, key) > (?, ?, ?) \
+         ORDER BY device, kind, key LIMIT ?",
+    )?;
+    let (mut count, mut after) = (0, (String::new(), String::new(), String::new()));
+    loop {
+        let mut rows = statement.query(params![after.0, after.1, after.2, bounded(SETTINGS)])?;
+        let mut looked = 0;
+        while let Some(row) = rows.next()? {
+            looked += 1;
+            after = (row.get(0)?, row.get(1)?, row.get(2)?);
+            count += usize::from(privacy::names(row.get::<_, String>(3)?.as_bytes(), number));
+        }
+        if looked < SETTINGS {
+            return Ok(count);
+        }
     }
-    Ok(count)
 }
 
 /// How far an erasure is.
@@ -339,6 +423,8 @@ pub struct Erased {
     pub quarantine: usize,
     /// Places in call records that are kept in files.
     pub kept_cdrs: usize,
+    /// Numbers by which calls were summed; the sums stay.
+    pub statistics: usize,
 }
 
 /// The erasure of a number.

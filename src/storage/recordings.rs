@@ -222,6 +222,44 @@ pub fn update(connection: &Connection, recording: &Recording) -> Result<(), Stor
     Ok(())
 }
 
+/// Keeps what has become of a recording if it is still the one that was seen; says whether it was.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn update_if(
+    connection: &mut Connection,
+    seen: &Recording,
+    recording: &Recording,
+) -> Result<bool, StorageError> {
+    let transaction = connection.transaction()?;
+    let is_same = get(&transaction, recording.id)?.as_ref() == Some(seen);
+    if is_same {
+        update(&transaction, recording)?;
+    }
+    transaction.commit()?;
+    Ok(is_same)
+}
+
+/// Keeps what came of a try, if it is still being fetched: meanwhile it may have been forgotten. Says whether it is kept;
+/// also when it was kept by a call before this one whose answer was lost.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn fetched(connection: &mut Connection, recording: &Recording) -> Result<bool, StorageError> {
+    let transaction = connection.transaction()?;
+    let now: Option<(String, String)> = transaction
+        .prepare_cached("SELECT state, body FROM recording WHERE id = ?")?
+        .query_row(params![recording.id.0.as_bytes().as_slice()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((state, body)) = now else { return Ok(false) };
+    if state != RecordingState::Fetching.as_str() {
+        return Ok(body == to_json(recording)?);
+    }
+    update(&transaction, recording)?;
+    transaction.commit()?;
+    Ok(true)
+}
+
 /// The event of how it settled is in the log.
 ///
 /// # Errors
@@ -325,6 +363,26 @@ pub fn get(connection: &Connection, id: CdrId) -> Result<Option<Recording>, Stor
         .query_row(params![id.0.as_bytes().as_slice()], body)
         .optional()?;
     found.as_deref().map(from_json).transpose()
+}
+
+/// A recording by its key in the table.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn of_key(connection: &Connection, key: &Value) -> Result<Option<Recording>, StorageError> {
+    let found = connection
+        .prepare_cached("SELECT body FROM recording WHERE id = ?")?
+        .query_row(params![key], body)
+        .optional()?;
+    found.as_deref().map(from_json).transpose()
+}
+
+/// What is known of a recording, without a number.
+///
+/// # Errors
+/// When it has no form as JSON.
+pub fn without(recording: &Recording, number: &str) -> Result<Recording, StorageError> {
+    from_json(&super::keeping::without(&to_json(recording)?, number, true)?)
 }
 
 /// Recordings that are wanted, the newest first.
@@ -506,5 +564,31 @@ mod tests {
         assert_eq!(times(&Query { since: Some(base + 3), until: Some(base + 5), ..all.clone() }), [4, 3]);
         assert!(times(&Query { state: Some(RecordingState::Missing), ..all.clone() }).is_empty());
         assert!(times(&Query { devices: Some(Vec::new()), ..all }).is_empty());
+    }
+
+    #[test]
+    fn what_was_forgotten_while_it_was_fetched_does_not_come_back() {
+        let (_folder, mut connection) = database();
+        let mut fetching = recording(1, "a");
+        announce(&connection, &fetching).expect("it is kept");
+        fetching.state = RecordingState::Fetching;
+        update(&connection, &fetching).expect("it is kept");
+        let mut available = fetching.clone();
+        (available.state, available.next_try_at) = (RecordingState::Available, None);
+        let mut forgotten = available.clone();
+        forgotten.state = RecordingState::Missing;
+        // What is forgotten is what was seen, and nothing that came since.
+        assert!(!update_if(&mut connection, &available, &forgotten).expect("it is read"));
+        assert!(update_if(&mut connection, &fetching, &forgotten).expect("it is kept"));
+        assert!(!fetched(&mut connection, &available).expect("it is read"));
+        let kept = |connection: &Connection| get(connection, fetching.id).expect("it is read");
+        assert_eq!(kept(&connection), Some(forgotten));
+        update(&connection, &fetching).expect("it is kept");
+        assert!(fetched(&mut connection, &available).expect("it is kept"));
+        assert!(fetched(&mut connection, &available).expect("it is read"), "it is there already");
+        assert_eq!(kept(&connection), Some(available.clone()));
+        remove(&connection, fetching.id).expect("it is removed");
+        assert!(!fetched(&mut connection, &available).expect("it is read"));
+        assert_eq!(kept(&connection), None);
     }
 }

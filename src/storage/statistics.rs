@@ -11,6 +11,7 @@ use switchroom_domain::view::Direction;
 use super::StorageError;
 use super::db::{Connection, Transaction, Value, params, params_from_iter};
 use super::records::indexed;
+use crate::privacy;
 
 /// An hour.
 pub const HOUR: i64 = 3_600_000;
@@ -22,6 +23,16 @@ const MONTH: i64 = 30 * DAY;
 const ALL: i64 = 0;
 /// Who is answered within this time of ringing and waiting is answered in time.
 const IN_TIME: f64 = 20.0;
+
+/// The columns of sums.
+const SUMMED: &str = "calls, answered, abandoned, no_answer, busy, rejected, failed, in_time, queued, ring_ms, queue_ms, talk_ms";
+/// Sums that come to others are added to these.
+const ADDED: &str = "ON CONFLICT (grain, dimension, device, at, key) DO UPDATE SET calls = rollup.calls + excluded.calls, answered = rollup.answered + excluded.answered, \
+     abandoned = rollup.abandoned + excluded.abandoned, no_answer = rollup.no_answer + excluded.no_answer, \
+     busy = rollup.busy + excluded.busy, rejected = rollup.rejected + excluded.rejected, failed = rollup.failed + excluded.failed, \
+     in_time = rollup.in_time + excluded.in_time, queued = rollup.queued + excluded.queued, \
+     ring_ms = rollup.ring_ms + excluded.ring_ms, queue_ms = rollup.queue_ms + excluded.queue_ms, \
+     talk_ms = rollup.talk_ms + excluded.talk_ms";
 
 /// By what calls are summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,15 +188,9 @@ impl Changes {
         if self.0.is_empty() {
             return Ok(());
         }
-        let mut statement = transaction.prepare_cached(
-            "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (grain, dimension, device, at, key) DO UPDATE SET calls = rollup.calls + excluded.calls, answered = rollup.answered + excluded.answered, \
-             abandoned = rollup.abandoned + excluded.abandoned, no_answer = rollup.no_answer + excluded.no_answer, \
-             busy = rollup.busy + excluded.busy, rejected = rollup.rejected + excluded.rejected, failed = rollup.failed + excluded.failed, \
-             in_time = rollup.in_time + excluded.in_time, queued = rollup.queued + excluded.queued, \
-             ring_ms = rollup.ring_ms + excluded.ring_ms, queue_ms = rollup.queue_ms + excluded.queue_ms, \
-             talk_ms = rollup.talk_ms + excluded.talk_ms",
-        )?;
+        let mut statement = transaction.prepare_cached(&format!(
+            "INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) {ADDED}"
+        ))?;
         for ((grain, dimension, device, at, key), sums) in self.0 {
             let [a, b, c, d, e, f, g, h, i, j, k, l] = sums.all();
             statement.post(params![
@@ -212,7 +217,8 @@ impl Changes {
     }
 }
 
-/// The extensions that had a part in it.
+/// The extensions that had a part in it. Who answered, or passed it on, may also be somebody outside to whom the call was
+/// passed on; a number of that length is none of an extension, and sums name nobody.
 fn extensions(conversation: &Conversation) -> impl Iterator<Item = String> + use<> {
     let (from, to) = (&conversation.from, conversation.answered_by.as_ref().or(conversation.to.as_ref()));
     let mut named = Vec::new();
@@ -225,7 +231,42 @@ fn extensions(conversation: &Conversation) -> impl Iterator<Item = String> + use
     named.extend(conversation.transfers.iter().flat_map(|transfer| transfer.by.clone()));
     named.sort();
     named.dedup();
-    named.into_iter().filter(|number| !number.is_empty()).map(|number| number.to_string())
+    let is_extension = |number: &switchroom_domain::Text| !number.is_empty() && !privacy::is_long(number);
+    named.into_iter().filter(is_extension).map(|number| number.to_string())
+}
+
+/// The names of sums that name a number: those of trunks, and of what was taken for extensions before.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn keys_with(connection: &Connection, number: &str) -> Result<Vec<String>, StorageError> {
+    let mut statement = connection
+        .prepare_cached("SELECT DISTINCT key FROM rollup WHERE CAST(length(key) AS BIGINT) >= ?")?;
+    let mut rows = statement.query(params![i64::try_from(number.len()).unwrap_or(i64::MAX)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key: String = row.get(0)?;
+        if privacy::names(key.as_bytes(), number) {
+            found.push(key);
+        }
+    }
+    Ok(found)
+}
+
+/// Adds what is summed under one name to what is under another, and nothing is under the former.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn merge(connection: &mut Connection, key: &str, into: &str) -> Result<(), StorageError> {
+    let transaction = connection.transaction()?;
+    transaction
+        .prepare_cached(&format!(
+            "INSERT INTO rollup SELECT grain, dimension, device, at, CAST(?1 AS TEXT), {SUMMED} FROM rollup WHERE key = ?2 {ADDED}"
+        ))?
+        .execute(params![into, key])?;
+    transaction.prepare_cached("DELETE FROM rollup WHERE key = ?")?.execute(params![key])?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// What is asked for.
@@ -377,5 +418,74 @@ mod tests {
             }
             assert_eq!(at, until);
         }
+    }
+
+    fn conversation(direction: &str, answered_by: &str, transferred_by: &str) -> Conversation {
+        let id = uuid::Uuid::from_u64_pair(7, 7);
+        serde_json::from_value(serde_json::json!({
+            "id": id, "device": "om", "direction": direction, "from": "13012345678", "to": "02161208234",
+            "answered_by": answered_by, "trunk": "02161208234", "started_at": "2026-11-21T10:00:00Z",
+            "answered_at": "2026-11-21T10:00:05Z", "ended_at": "2026-11-21T10:01:00Z", "ring_seconds": 5.0,
+            "queue_seconds": null, "talk_seconds": 55.0, "outcome": "answered", "confidence": "certain",
+            "basis": "observed", "queue": null, "menus": [], "digits": [], "score": null,
+            "transfers": [{"at": "2026-11-21T10:00:05Z", "kind": "diverted", "by": transferred_by, "to": answered_by}],
+            "recordings": [], "cdrs": [],
+        }))
+        .expect("a conversation")
+    }
+
+    fn keys(connection: &Connection, dimension: Dimension) -> Vec<(String, i64)> {
+        let query = Query {
+            since: 0,
+            until: i64::MAX / 2,
+            devices: Vec::new(),
+            dimension,
+            grain: None,
+            by_device: false,
+            by_key: true,
+        };
+        let lines = find(connection, &query, 100).expect("they are read").expect("they are few");
+        lines.into_iter().map(|line| (line.key.expect("a key"), line.sums.calls)).collect()
+    }
+
+    fn add(connection: &mut Connection, conversation: &Conversation, times: i64) {
+        let mut changes = Changes::default();
+        changes.add(1, conversation, times);
+        let transaction = connection.transaction().expect("it begins");
+        changes.write(&transaction).expect("it is written");
+        transaction.commit().expect("it is kept");
+    }
+
+    #[test]
+    fn who_is_outside_is_no_extension_whoever_passed_the_call_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut connection = crate::storage::testing::open(folder.path());
+        for outside in ["13099995678", "+86 130 9999", "xxxxxxxxxxx"] {
+            add(&mut connection, &conversation("inbound", outside, "200"), 1);
+        }
+        add(&mut connection, &conversation("internal", "201", "13099995678"), 1);
+        assert_eq!(keys(&connection, Dimension::Extension), [("200".to_owned(), 3), ("201".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn sums_stay_when_what_they_are_of_is_erased() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut connection = crate::storage::testing::open(folder.path());
+        let one = conversation("inbound", "201", "200");
+        let mut other = one.clone();
+        other.trunk = Some("021-61208234".into());
+        for conversation in [&one, &one, &other] {
+            add(&mut connection, conversation, 1);
+        }
+        let number = "02161208234";
+        let mut named = keys_with(&connection, number).expect("they are read");
+        named.sort();
+        assert_eq!(named, ["021-61208234", number]);
+        for key in named {
+            merge(&mut connection, &key, "xxxxxxxxxxx").expect("they are added");
+        }
+        assert_eq!(keys_with(&connection, number).expect("they are read"), Vec::<String>::new());
+        assert_eq!(keys(&connection, Dimension::Trunk), [("xxxxxxxxxxx".to_owned(), 3)]);
+        assert_eq!(keys(&connection, Dimension::Extension), [("200".to_owned(), 3), ("201".to_owned(), 3)]);
     }
 }

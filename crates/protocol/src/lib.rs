@@ -31,6 +31,7 @@ use switchroom_domain::fact::Statement;
 pub use error::DecodeError;
 pub use redact::redact;
 pub use sniff::{is_om_command, sniff};
+pub use text::decode_body;
 
 /// A vendor's way of speaking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -20,7 +20,8 @@ const DECLARATION_WITHIN: usize = 256;
 pub(crate) const UNNAMED: &str = "unnamed";
 
 /// The body as text. Borrows when the bytes are UTF-8 already, which is nearly always.
-pub(crate) fn decode_body(body: &[u8]) -> Cow<'_, str> {
+#[must_use]
+pub fn decode_body(body: &[u8]) -> Cow<'_, str> {
     let body = &body[bom_length(body)..];
     match std::str::from_utf8(body) {
         Ok(text) if text.is_ascii() => Cow::Borrowed(text),

@@ -133,9 +133,14 @@ impl Service {
 
     /// Reports as a device does: one message, one connection.
     pub(super) async fn report(&self, path: &str, body: &str) {
+        self.report_bytes(path, body.as_bytes()).await;
+    }
+
+    /// The same, in whatever encoding.
+    pub(super) async fn report_bytes(&self, path: &str, body: &[u8]) {
         let mut stream = TcpStream::connect(self.app.reports_address).await.expect("it connects");
         let head = format!("POST /{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all(format!("{head}{body}").as_bytes()).await.expect("it writes");
+        stream.write_all(&[head.as_bytes(), body].concat()).await.expect("it writes");
         let mut status = [0; 12];
         stream.read_exact(&mut status).await.expect("it answers");
         assert_eq!(&status, b"HTTP/1.1 200");
