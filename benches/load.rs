@@ -39,6 +39,7 @@ fn main() -> Result<()> {
         "stores" => stores(),
         "latency" => latency(),
         "memory" => memory(),
+        "scrape" => scrape(),
         "hostile" => hostile(),
         _ => {
             ingest()?;
@@ -76,10 +77,10 @@ fn say(reports: SocketAddr, api: SocketAddr) -> Result<()> {
 /// The service with its devices in place; `mode` says how many and how their connections are treated.
 fn serve_switchroom(folder: &Path, mode: &str) -> Result<()> {
     let began = Instant::now();
-    let service = Service::start_in(folder, |config| config.metrics.per_device = false)?;
+    let service = Service::start_in(folder, |config| config.metrics.per_device = mode == "scrape")?;
     let (count, connection) = match mode {
         "long" => (DEVICES, Connection::Long),
-        "memory" => (5000, Connection::Long),
+        "memory" | "scrape" => (5000, Connection::Long),
         _ => (DEVICES, Connection::Auto),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -672,7 +673,7 @@ fn memory() -> Result<()> {
     }
     let began = Instant::now();
     send_all(server.reports, &Arc::new(load), 0, 1, true)?;
-    let count = settled(server.api, Duration::from_secs(60))?;
+    let count = settled(server.api, 1_000_000, Duration::from_secs(60))?;
     println!("  {count} extensions after {:.0} s of reports", began.elapsed().as_secs_f64());
     // The cells are written down some 20 s after their last change.
     std::thread::sleep(Duration::from_secs(40));
@@ -685,7 +686,7 @@ fn memory() -> Result<()> {
     server.wait()?;
     let began = Instant::now();
     let again = Server::start(&["serve-switchroom", &path, "memory"])?;
-    let count = settled(again.api, Duration::from_secs(120))?;
+    let count = settled(again.api, 1_000_000, Duration::from_secs(120))?;
     println!("  started again: {count} extensions there after {:.1} s", began.elapsed().as_secs_f64());
     std::thread::sleep(Duration::from_secs(5));
     let bytes = again.memory()?;
@@ -697,20 +698,78 @@ fn memory() -> Result<()> {
     again.stop()
 }
 
-/// Waits until a million extension actors are there; gives how many are.
-fn settled(api: SocketAddr, within: Duration) -> Result<u64> {
+// ---- scrape ------------------------------------------------------------------------------------------
+
+/// What a scrape costs with 250,000 extensions on 5,000 devices, each device with its own series.
+fn scrape() -> Result<()> {
+    println!("\nscrape: 250,000 extensions and 10,000 trunks on 5,000 devices, with series by device");
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().to_string_lossy().into_owned();
+    let server = Server::start(&["serve-switchroom", &path, "scrape"])?;
+    let mut load = vec![Vec::new(); WORKERS];
+    let request = |device: usize, body: &str| {
+        format!("GET /sim-{device} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    for extension in 0..50 {
+        for device in 1..=5000_usize {
+            let body =
+                format!("<Event attribute=\"IDLE\">\n  <ext id=\"{}\" />\n</Event>\n", 1000 + extension);
+            load[device % WORKERS].push(request(device, &body));
+        }
+    }
+    for device in 1..=5000_usize {
+        for trunk in ["02161208234", "02161208235"] {
+            let body = format!(
+                "<Event attribute=\"INVITE\">\n  <trunk id=\"{trunk}\" />\n  <visitor id=\"{trunk}\" \
+                 from=\"13012345678\" to=\"{trunk}\" callid=\"{trunk}\" />\n</Event>\n"
+            );
+            load[device % WORKERS].push(request(device, &body));
+        }
+    }
+    send_all(server.reports, &Arc::new(load), 0, 1, true)?;
+    let count = settled(server.api, 250_000, Duration::from_secs(60))?;
+    // What is written down after the last change is written by then.
+    std::thread::sleep(Duration::from_secs(30));
+    let (mut times, mut bytes) = (Vec::new(), 0);
+    let cpu = server.cpu()?;
+    for _ in 0..50 {
+        let began = Instant::now();
+        bytes = scraped(server.api)?.len();
+        times.push(began.elapsed().as_secs_f64() * 1000.0);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let cpu = (server.cpu()? - cpu) / 50.0;
+    times.sort_by(f64::total_cmp);
+    println!(
+        "  {count} extensions: p50 {:.1} ms, p95 {:.1} ms, longest {:.1} ms; {:.0} ms of processor time each; {:.2} MB",
+        times[25],
+        times[47],
+        times[49],
+        cpu * 1000.0,
+        bytes as f64 / 1e6
+    );
+    server.stop()
+}
+
+fn scraped(api: SocketAddr) -> Result<String> {
+    let mut stream = std::net::TcpStream::connect(api)?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut text)?;
+    Ok(text)
+}
+
+/// Waits until so many extension actors are there; gives how many are.
+fn settled(api: SocketAddr, goal: u64, within: Duration) -> Result<u64> {
     let deadline = Instant::now() + within;
     loop {
-        let mut stream = std::net::TcpStream::connect(api)?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut text)?;
+        let text = scraped(api)?;
         let line = text
             .lines()
             .find(|line| line.starts_with("switchroom_actors{kind=\"extension\"}"))
             .context("no such metric")?;
         let count = line.rsplit(' ').next().context("a value")?.parse::<f64>()? as u64;
-        if count >= 1_000_000 || Instant::now() >= deadline {
+        if count >= goal || Instant::now() >= deadline {
             return Ok(count);
         }
         std::thread::sleep(Duration::from_millis(100));
