@@ -372,7 +372,7 @@ async fn forget_recording(services: &Arc<Services>, body: &str) -> Result<(), St
     delete_audio(services, &recording).await?;
     recording.state = RecordingState::Missing;
     recording.next_try_at = None;
-    recording.error = Some("erased, because a number in it was to be erased".to_owned());
+    recording.error = Some(recordings::ERASED.to_owned());
     (recording.stored_as, recording.sha256, recording.size) = (None, None, None);
     recording.parts.clear();
     services.store.run(move |connection| recordings::update(connection, &recording)).await?;

@@ -374,6 +374,9 @@ pub(super) async fn completeness(
     };
     let since = day("since", query.since.as_deref(), 0)?;
     let until = day("until", query.until.as_deref(), u32::MAX)?;
+    if until < since {
+        return Err(input::reversed("until"));
+    }
     let items = complete(&state, &device, since, until, limit).await?;
     Ok(web::Json(Page { items, next_cursor: None }))
 }

@@ -334,9 +334,9 @@ pub(super) async fn reports(
 ) -> Result<HttpResponse, Problem> {
     let device = device(&state, &caller, &path)?;
     caller.require(&[Role::Operator, Role::Admin])?;
-    let time = |name, text: &Option<String>| input::time(name, text.as_deref());
-    let since = time("since", &query.since)?.unwrap_or_default();
-    let until = time("until", &query.until)?.map_or(Timestamp(i64::MAX), |until| until.minus(Millis(1)));
+    let (since, until) = input::times(query.since.as_deref(), query.until.as_deref())?;
+    let since = since.unwrap_or_default();
+    let until = until.map_or(Timestamp(i64::MAX), |until| until.minus(Millis(1)));
     let after = query.cursor.as_deref().map(|text| place("reports", text)).transpose()?;
     let after: i64 = after.map(|place| place.parse().map_err(|_| bad_cursor())).transpose()?.unwrap_or(0);
     let (id, span) = (device.settings.id.clone(), (since, until));

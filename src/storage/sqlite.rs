@@ -36,11 +36,25 @@ pub fn open(path: &Path) -> Result<Connection, StorageError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| StorageError::File { path: folder.display().to_string(), error })?;
     }
+    make_private(path)?;
     let connection = rusqlite::Connection::open(path).map_err(failed)?;
     set_up(&connection).map_err(failed)?;
     let mut connection = Connection::Sqlite(connection);
     migrations::migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// A file that is new is its owner's alone: telephone numbers are in it. SQLite gives those beside it the same rights.
+fn make_private(path: &Path) -> Result<(), StorageError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StorageError::File { path: path.display().to_string(), error }),
+    }
 }
 
 fn set_up(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {

@@ -234,7 +234,10 @@ async fn a_record_is_taken_with_success_sent_twice_and_then_kept_in_its_file() {
     let of_other = house.get(&format!("/APICdr/{file}?device=other&pass={PASS}")).await.1;
     assert_eq!(of_other, [cdr("no-1"), cdr("no-3"), cdr("no-5")].concat());
     assert_eq!(house.file("").await, format!("{file}\n"));
-    let (_, page) = house.api(Method::GET, "/cdr-forwarding/deliveries?state=failed", None).await;
+    let (_, page) = house.api(Method::GET, "/cdr-forwarding/deliveries?state=kept", None).await;
+    assert_eq!(page["items"].as_array().map(Vec::len), Some(6), "{page}");
+    let (_, failed) = house.api(Method::GET, "/cdr-forwarding/deliveries?state=failed", None).await;
+    assert_eq!(failed["items"], json!([]));
     let last = &page["items"][0];
     assert_eq!(last["note"], format!("kept in APICdr/{file}"), "{last}");
     assert_eq!(last["attempts"].as_array().map(Vec::len), Some(2), "{last}");
@@ -326,7 +329,19 @@ async fn savecall_keeps_every_record_in_files_of_the_minutes_and_for_the_days_th
     house.wait_for("kept", 2).await;
     if names(hour()) == (day.clone(), name.clone()) {
         assert_eq!(house.file(&name).await, [cdr("a"), cdr("b")].concat());
-        assert_eq!(house.file(&format!("{day}/")).await, format!("{name}\n"));
+        let (_, in_folder) = name.split_once('/').expect("a folder");
+        assert_eq!(house.file(&format!("{day}/")).await, format!("{in_folder}\n"));
+        let of_failed = format!(
+            "INSERT INTO kept_cdr (cursor, device, day, minute, span, body) VALUES (-7, 'om', {day}, 0, NULL, 'x')"
+        );
+        assert_eq!(store::execute(folder.path(), &of_failed), 1);
+        assert_eq!(house.file(&format!("{day}/")).await, format!("{in_folder}\n"), "not in the folder");
+        assert_eq!(house.file("").await, format!("cdr_{day}.txt\n{name}\n"));
+        let answer = house.get(&format!("/APICdr/{day}/?pass={PASS}&foo=x")).await;
+        assert!(answer.0 == 400 && answer.1.contains("foo"), "{answer:?}");
+        let (_, page) = house.api(Method::GET, "/cdr-forwarding/deliveries", None).await;
+        assert_eq!(page["items"][0]["state"], "kept", "{page}");
+        assert_eq!(store::execute(folder.path(), "DELETE FROM kept_cdr WHERE cursor = -7"), 1);
     }
     house.set("savecall=1&filemin=10&callday=2").await;
     house.report("om", &cdr("c")).await;
