@@ -313,7 +313,7 @@ mod tests {
         struct Asked {
             limit: Option<usize>,
             kinds: Option<Vec<String>>,
-            nested: Option<Box<Asked>>,
+            nested: Option<Box<Self>>,
         }
         let query = |text: &str| read_query::<Asked>(text).expect_err("wrong");
         let request = actix_web::test::TestRequest::post().to_http_request();

@@ -218,7 +218,7 @@ pub(super) async fn statistics(
     let groups = groups(query.group_by.as_deref())?;
     let (since, until) = input::times(query.since.as_deref(), query.until.as_deref())?;
     let until = until.unwrap_or_else(crate::clock::now);
-    let since = since.unwrap_or(Timestamp(until.0.saturating_sub(SPAN)));
+    let since = since.unwrap_or_else(|| Timestamp(until.0.saturating_sub(SPAN)));
     if until < since {
         return Err(input::reversed("since"));
     }

@@ -654,7 +654,7 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
     };
     let sql = format!(
         "SELECT place FROM {table}_{index} WHERE number >= ? AND number < ? AND place < ? AND place >= ? \
-         AND length(number) >= ? AND length(number) <= ? LIMIT {}",
+         AND length(number) >= CAST(? AS BIGINT) AND length(number) <= CAST(? AS BIGINT) LIMIT {}",
         ENTRIES + 1
     );
     let until = query.until.map_or(i64::MAX, |until| until << BITS);
@@ -662,7 +662,7 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
     let since = query.since.map_or(i64::MIN, |since| since << BITS);
     let mut places: Vec<i64> = Vec::new();
     for Beginning { start, least, most } in starts {
-        let long = |length: usize| i64::try_from(length).unwrap_or(i64::from(i32::MAX));
+        let long = |length: usize| i64::try_from(length).unwrap_or_else(|_| i64::from(i32::MAX));
         let beyond = format!("{start}\u{10FFFF}");
         let mut statement = connection.prepare_cached(&sql)?;
         let rows = statement

@@ -144,3 +144,30 @@ pub fn empty_log(connection: &rusqlite::Connection) -> Result<bool, rusqlite::Er
 pub fn checkpoint(connection: &rusqlite::Connection) -> Result<(i64, i64), rusqlite::Error> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_new_database_is_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("below/new.db");
+        let connection = open(&path).expect("it is made");
+        connection
+            .execute_batch("CREATE TABLE x (y INTEGER); INSERT INTO x VALUES (1)")
+            .expect("it is written");
+        let files = std::fs::read_dir(folder.path().join("below")).expect("a folder");
+        let modes: Vec<(String, u32)> = files
+            .map(|file| file.expect("a file"))
+            .map(|file| {
+                (file.file_name().to_string_lossy().into_owned(), file.metadata().expect("it is there"))
+            })
+            .map(|(name, metadata)| (name, metadata.permissions().mode() & 0o777))
+            .collect();
+        assert_eq!(modes.len(), 3, "with its log: {modes:?}");
+        assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+    }
+}

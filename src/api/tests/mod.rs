@@ -1,6 +1,7 @@
 //! The API as its users meet it: a real service, devices that report over TCP, HTTP from outside.
 
 mod devices;
+mod mistakes;
 mod privacy;
 mod roles;
 mod serving;
