@@ -117,8 +117,14 @@ impl Query {
 
     /// So many rows are to be read for a page.
     fn rows(&self) -> Value {
-        let begins = self.numbers.iter().any(|number| matches!(number, Number::Begins(_)));
-        let rows = if begins { i64::MAX } else { i64::try_from(self.limit).unwrap_or(i64::MAX) };
+        let measured = |start: &Beginning| start.least > 0 || start.most < usize::MAX;
+        let is_measured =
+            |number: &Number| matches!(number, Number::Begins(starts) if starts.iter().any(measured));
+        let rows = if self.numbers.iter().any(is_measured) {
+            i64::MAX
+        } else {
+            i64::try_from(self.limit).unwrap_or(i64::MAX)
+        };
         rows.saturating_add(1).into()
     }
 }

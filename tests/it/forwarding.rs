@@ -244,6 +244,12 @@ async fn a_record_is_taken_with_success_sent_twice_and_then_kept_in_its_file() {
     // The application server itself may fetch it without a password; whoever else may not.
     assert_eq!(house.get(&format!("/APICdr/{file}")).await.0, 200);
     house.set("savecall=1").await;
+    // Nor an admin who is limited to a device: files are of all.
+    let limited = json!({"name": "x", "role": "admin", "devices": ["om"]});
+    let limited = house.api(Method::POST, "/tokens", Some(limited)).await.1;
+    let pass = limited["token"].as_str().expect("a token");
+    let refused = house.get(&format!("/APICdr/{file}?pass={pass}")).await;
+    assert!(refused.0 == 401 && refused.1.contains("not limited"), "{refused:?}");
     for path in [format!("/APICdr/{file}"), "/APICdr/".to_owned(), format!("/APICdr/{file}?pass=wrong")] {
         assert_eq!(house.get(&path).await.0, 401, "{path}");
     }
