@@ -26,7 +26,7 @@ use super::device_input::missing;
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::{self, Page, Params, limit};
 use super::targets::{PASSED_ON, PassedOnView};
-use super::view;
+use super::{timeline, view};
 use crate::devices::Device;
 use crate::forwarding::files::number;
 use crate::forwarding::import::{self, Filed};
@@ -282,7 +282,7 @@ async fn take(state: &State, device: &Arc<Device>, records: &[&Filed]) -> Result
             device: Arc::clone(&device.handle),
             source: Text::const_new("cdr-files"),
             dialect: INTERNAL,
-            name: Text::const_new("cdr_filed"),
+            name: Text::const_new(timeline::FILED),
             content_type: None,
             body: body.into(),
             facts: vec![fact],

@@ -31,6 +31,8 @@ const BEFORE: Millis = Millis::from_secs(2);
 const AFTER: Millis = Millis::from_secs(60);
 /// How long after a record that came late what was made of it is told.
 const TOLD: Millis = Millis::from_secs(10);
+/// The name of the note of a record that came from a file.
+pub(super) const FILED: &str = "cdr_filed";
 /// How many deliveries of its events, and of its reports, a timeline tells at most.
 const DELIVERIES: usize = 2_000;
 /// How many inputs of its device a timeline looks through.
@@ -270,7 +272,11 @@ async fn entries_of(
     };
     for (place, entry) in &stretch.inputs {
         let is_its = match entry {
-            Entry::Report(report) if report.dialect == INTERNAL => made_with(report.seed),
+            // What a device said when it was asked may name others' calls, too.
+            Entry::Report(report) if report.dialect == INTERNAL => {
+                let is_of_one = caller.extensions().is_none() || report.name == FILED;
+                is_of_one && made_with(report.seed)
+            }
             Entry::Report(report) => reports.contains(&Minter::report_id(report.seed)),
             _ => false,
         };

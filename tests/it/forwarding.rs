@@ -506,6 +506,17 @@ async fn an_imported_record_stands_for_a_call_of_its_own_time() {
     assert_eq!(names, ["cdr_filed"], "{timeline}");
     assert_eq!(kinds, ["switchroom.cdr.recorded", "switchroom.conversation.completed"], "{timeline}");
 
+    // As it is to who is in it, and to nobody else.
+    for (extension, status) in [("200", 200), ("205", 404)] {
+        let agent = json!({"name": "x", "role": "agent", "extensions": [extension]});
+        let token = house.api(Method::POST, "/tokens", Some(agent)).await.1["token"].clone();
+        let url = format!("http://{}/api/v1/calls/{call}/timeline", house.service.api);
+        let request = house.client.get(url).bearer_auth(token.as_str().expect("a token"));
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{extension}");
+        let text = answer.text().await.expect("text");
+        assert_eq!(text.contains("cdr_filed"), status == 200, "{text}");
+    }
     // Once more it is known here, and the day says that it came from a file.
     let (_, view) = house.api(Method::POST, "/devices/om/cdr-files", Some(Value::String(file))).await;
     assert_eq!((&view["known"], &view["taken"]), (&json!(1), &json!(0)), "{view}");
