@@ -12,6 +12,8 @@ use crate::config::{Numbering, NumbersConfig};
 const SHORTEST: usize = 6;
 /// Longer ones are no telephone numbers (E.164 has 15 digits, and prefixes come before).
 const LONGEST: usize = 24;
+/// A number in full that is longer has its area's code.
+const LOCAL: usize = 8;
 /// So many places with rules of their own are tried.
 const PLACES: usize = 16;
 
@@ -50,40 +52,102 @@ pub fn spellings(number: &str, config: &NumbersConfig, site: Option<&str>) -> Ve
     all
 }
 
-/// What the beginning of a number may be spelled as, itself first; only one that says that it is international has others.
+/// The beginning of a number, and how long the whole may be: `21…` is a number in full only if it is as long as one, and
+/// 217 is an extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beginning {
+    /// It begins so.
+    pub start: String,
+    /// It is at least so long.
+    pub least: usize,
+    /// It is at most so long.
+    pub most: usize,
+}
+
+impl Beginning {
+    /// Of a number of any length.
+    #[must_use]
+    pub const fn any(start: String) -> Self {
+        Self { start, least: 0, most: usize::MAX }
+    }
+
+    /// Does this number begin so?
+    #[must_use]
+    pub fn fits(&self, number: &str) -> bool {
+        number.starts_with(&self.start) && (self.least..=self.most).contains(&number.chars().count())
+    }
+}
+
+/// What the beginning of a number may be spelled as, itself first; only one that says that it is international or national
+/// has others.
 #[must_use]
-pub fn beginnings(start: &str, config: &NumbersConfig, site: Option<&str>) -> Vec<String> {
+pub fn beginnings(start: &str, config: &NumbersConfig, site: Option<&str>) -> Vec<Beginning> {
     let compact = compact(start).unwrap_or_else(|| start.to_owned());
-    let mut all = vec![start.to_owned()];
-    let mut add = |spelling: String| {
-        if !all.contains(&spelling) {
-            all.push(spelling);
+    let mut all: Vec<Beginning> = Vec::new();
+    let mut add = |start: String, least: usize, most: usize| {
+        // What is found anyway is not looked for again.
+        let is_more = |known: &Beginning| known.start != start || known.least > least || known.most < most;
+        if all.iter().all(is_more) {
+            all.push(Beginning { start, least, most });
         }
     };
-    add(compact.clone());
+    add(start.to_owned(), 0, usize::MAX);
+    add(compact.clone(), 0, usize::MAX);
     let places: Vec<&Numbering> = match site {
         Some(site) => vec![config.sites.get(site).unwrap_or(&config.everywhere)],
         None => std::iter::once(&config.everywhere).chain(config.sites.values()).take(PLACES).collect(),
     };
     for numbering in places {
-        let prefix = &numbering.international_prefix;
-        let by_prefix = || compact.strip_prefix(prefix.as_str()).filter(|_| !prefix.is_empty());
-        let Some(meant) = compact.strip_prefix('+').or_else(by_prefix).filter(|meant| !meant.is_empty())
-        else {
-            continue;
-        };
-        add(format!("+{meant}"));
-        add(format!("{prefix}{meant}"));
-        let country = &numbering.country_code;
-        if let Some(national) = meant.strip_prefix(country.as_str()).filter(|_| !country.is_empty())
-            && !national.is_empty()
-        {
-            add(meant.to_owned());
-            add(national.to_owned());
-            add(format!("{}{national}", numbering.national_prefix));
+        let outside = &numbering.outside_prefix;
+        let dialled = compact.strip_prefix(outside.as_str()).filter(|_| !outside.is_empty());
+        for meant in [Some(compact.as_str()), dialled].into_iter().flatten() {
+            let Some(meant) = international_beginning(meant, numbering) else { continue };
+            add(format!("+{meant}"), 0, usize::MAX);
+            for Beginning { start, least, most } in within(&meant, numbering) {
+                if !outside.is_empty() {
+                    let most = most.saturating_add(outside.len());
+                    add(format!("{outside}{start}"), least + outside.len(), most);
+                }
+                add(start, least, most);
+            }
         }
     }
     all
+}
+
+/// How numbers that begin so internationally (without `+`) begin at a place.
+fn within(meant: &str, numbering: &Numbering) -> Vec<Beginning> {
+    let long = |start: String, least: usize| Beginning { start, least, most: LONGEST };
+    let (international, country) = (&numbering.international_prefix, &numbering.country_code);
+    let mut all = vec![long(format!("{international}{meant}"), international.len() + SHORTEST)];
+    let national = meant.strip_prefix(country.as_str()).filter(|_| !country.is_empty());
+    let Some(national) = national.filter(|national| !national.is_empty()) else { return all };
+    // As long as what is taken for one, see `international`.
+    all.push(long(meant.to_owned(), country.len() + LOCAL));
+    all.push(long(national.to_owned(), LOCAL + 1));
+    let prefix = &numbering.national_prefix;
+    all.push(long(format!("{prefix}{national}"), prefix.len() + SHORTEST));
+    let area = &numbering.area_code;
+    if let Some(local) =
+        national.strip_prefix(area.as_str()).filter(|local| !area.is_empty() && !local.is_empty())
+    {
+        all.push(Beginning { start: local.to_owned(), least: SHORTEST, most: LOCAL });
+    }
+    all
+}
+
+/// The beginning of the international number that is meant, without `+`; none where it may be anything.
+fn international_beginning(start: &str, numbering: &Numbering) -> Option<String> {
+    if let Some(meant) = start.strip_prefix('+') {
+        return Some(meant.to_owned()).filter(|meant| !meant.is_empty());
+    }
+    let after = |prefix: &str| start.strip_prefix(prefix).filter(|_| !prefix.is_empty());
+    if let Some(meant) = after(&numbering.international_prefix) {
+        return Some(meant.to_owned()).filter(|meant| !meant.is_empty());
+    }
+    let national = after(&numbering.national_prefix).filter(|national| !national.is_empty())?;
+    let country = &numbering.country_code;
+    (!country.is_empty()).then(|| format!("{country}{national}"))
 }
 
 /// Adds every spelling of a number at a place.
@@ -146,13 +210,13 @@ fn international(number: &str, numbering: &Numbering) -> Vec<String> {
         }
         // The country's code may stand there without anything before it.
         found.extend(
-            after(&number, country).filter(|rest| rest.len() >= 8).map(|rest| format!("{country}{rest}")),
+            after(&number, country).filter(|rest| rest.len() >= LOCAL).map(|rest| format!("{country}{rest}")),
         );
         match number.len() {
-            ..=8 if !numbering.area_code.is_empty() => {
+            ..=LOCAL if !numbering.area_code.is_empty() => {
                 found.push(format!("{country}{}{number}", numbering.area_code));
             }
-            ..=8 => {}
+            ..=LOCAL => {}
             _ => found.push(format!("{country}{number}")),
         }
     }
@@ -214,14 +278,44 @@ mod tests {
     }
 
     #[test]
-    fn an_international_beginning_has_spellings_too() {
+    fn an_international_or_national_beginning_has_spellings_too() {
         let config = shanghai();
-        assert_eq!(
-            beginnings("+86 130", &config, None),
-            ["+86 130", "+86130", "0086130", "86130", "130", "0130"]
-        );
-        assert_eq!(beginnings("130", &config, None), ["130"]);
-        assert_eq!(beginnings("+86", &config, Some("any")), ["+86", "0086"]);
+        let starts = |start: &str, site| -> Vec<String> {
+            let all = beginnings(start, &config, site);
+            let mut starts: Vec<String> = all.into_iter().map(|beginning| beginning.start).collect();
+            starts[1..].sort();
+            starts
+        };
+        let all = ["+86130", "0086130", "0130", "130", "86130", "90086130", "90130", "9130", "986130"];
+        for asked in ["+86 130", "0130", "90130", "0086130"] {
+            let found = starts(asked, Some("any"));
+            assert_eq!(found[0], asked, "itself first");
+            for start in all {
+                assert!(found.iter().any(|found| found == start), "{asked}: {start} is not in {found:?}");
+            }
+        }
+        for itself in ["130", "0", "90", "00", "+", "9130"] {
+            assert_eq!(starts(itself, None), [itself], "it may be anything");
+        }
+        assert_eq!(starts("+86", Some("any")), ["+86", "0086", "90086"]);
+        assert_eq!(beginnings("0130", &NumbersConfig::default(), None), [Beginning::any("0130".to_owned())]);
+    }
+
+    #[test]
+    fn an_extension_is_no_number_of_the_area() {
+        let config = shanghai();
+        let finds = |start: &str, number: &str| {
+            beginnings(start, &config, Some("any")).iter().any(|beginning| beginning.fits(number))
+        };
+        for number in ["02161208234", "+862161208234", "902161208234", "2161208234", "00862161208234"] {
+            assert!(finds("+8621", number) && finds("021", number) && finds("+862161", number), "{number}");
+        }
+        for number in ["217", "219", "2101", "9217", "0217"] {
+            assert!(!finds("+8621", number), "{number}");
+        }
+        // A local number is one of the area.
+        assert!(finds("+862161", "61208234") && finds("02161", "961208234") && !finds("02161", "6120"));
+        assert!(finds("21", "217"), "as it was asked for");
     }
 
     #[test]

@@ -214,14 +214,15 @@ pub(super) async fn list(
     allow(&caller)?;
     let limit = limit(query.limit)?;
     let before = query.cursor.as_deref().map(|text| place(LIST, text)).transpose()?;
+    let (since, until) = input::times(query.since.as_deref(), query.until.as_deref())?;
     let search = log::Query {
         before: before.map(|place| place.parse().map_err(|_| bad_cursor())).transpose()?,
         limit: limit + 1,
         token: query.token,
         action: query.action,
         device: query.device,
-        since: input::time("since", query.since.as_deref())?.map(|time| time.0),
-        until: input::time("until", query.until.as_deref())?.map(|time| time.0),
+        since: since.map(|time| time.0),
+        until: until.map(|time| time.0),
     };
     let mut items = state.services.reader.query(move |connection| log::find(connection, &search)).await?;
     let more = items.len() > limit;

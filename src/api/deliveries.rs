@@ -16,7 +16,7 @@ use crate::storage::deliveries::{self as store, Delivery, State as DeliveryState
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveriesQuery {
-    /// Only in this state: `pending`, `delivered`, `failed`, `gap`.
+    /// Only in this state: `pending`, `delivered`, `failed`, `gap`; of the forwarding of records also `kept`.
     state: Option<String>,
     /// Only of what happened from this time on.
     #[param(example = "2026-11-21T10:00:00Z")]
@@ -36,7 +36,7 @@ pub(super) async fn log_of<F: Feed, V: From<Delivery> + ToSchema>(
 ) -> Result<Page<V>, Problem> {
     let limit = limit(query.limit)?;
     let wanted = query.state.as_deref().map(|name| {
-        let detail = format!("{name:?} is no state of a delivery; pending, delivered, failed or gap");
+        let detail = format!("{name:?} is no state of a delivery; pending, delivered, failed, kept or gap");
         let unknown = || Problem::new(Kind::BadParameter, detail).field("state");
         DeliveryState::parse(name).ok_or_else(unknown)
     });

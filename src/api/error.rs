@@ -213,6 +213,12 @@ impl Problem {
         &self.detail
     }
 
+    /// The field that it names.
+    #[cfg(test)]
+    pub(super) fn named(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
     /// The answer with the request's id.
     #[must_use]
     pub fn respond(&self, request_id: &str) -> HttpResponse {

@@ -26,7 +26,7 @@ use super::device_input::missing;
 use super::error::{Kind, Problem, ProblemBody};
 use super::input::{self, Page, Params, limit};
 use super::targets::{PASSED_ON, PassedOnView};
-use super::view;
+use super::{timeline, view};
 use crate::devices::Device;
 use crate::forwarding::files::number;
 use crate::forwarding::import::{self, Filed};
@@ -135,10 +135,10 @@ pub(super) struct ImportView {
     device: Text,
     /// Records in it, each counted once.
     records: usize,
-    /// How many of them were here already.
-    arrived: usize,
-    /// How many were not, and were taken from it.
-    imported: usize,
+    /// How many of them were here already: as reports, or from a file before.
+    known: usize,
+    /// How many were not, and were taken from it now.
+    taken: usize,
     /// Pieces that begin like a record and cannot be read.
     unreadable: usize,
     /// The first twenty of these.
@@ -157,12 +157,12 @@ pub(super) struct FilePlace {
 }
 
 /// Takes a file in which a device has kept its call records, and imports those that never came: as the body (of up to 256
-/// KiB, as `text/plain`), or from where it is (`{"url"}`).
+/// KiB, as `text/plain`, `application/xml` or `application/octet-stream`), or from where it is (`{"url"}`).
 #[utoipa::path(post, path = "/api/v1/devices/{device}/cdr-files", tag = "forwarding",
     params(("device" = String, Path)), request_body = FileUrl,
     responses((status = 200, body = ImportView), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
         (status = 413, description = "The file is too long to be sent; give its URL", body = ProblemBody),
-        (status = 422, description = "It is no device with such files, or the file cannot be fetched", body = ProblemBody)))]
+        (status = 422, description = "It is no device with such files, the file cannot be fetched, or holds no call record", body = ProblemBody)))]
 pub(super) async fn import(
     state: web::Data<State>,
     caller: Caller,
@@ -177,9 +177,17 @@ pub(super) async fn import(
         return Err(Problem::new(Kind::Invalid, "only OM devices keep such files"));
     }
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let file = if kind.starts_with("text/") {
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_file =
+        kind.starts_with("text/") || matches!(kind.as_str(), "application/xml" | "application/octet-stream");
+    let file = if is_file {
         body.to_vec()
     } else {
+        if !matches!(kind.as_str(), "" | "application/json") {
+            let detail = "send the file itself as text/plain, application/xml or application/octet-stream, or where \
+                          it is (`{\"url\"}`) as application/json";
+            return Err(Problem::new(Kind::BadBody, detail));
+        }
         let FileUrl { url } = input::read_body(&request, &body)?;
         let url = url.ok_or_else(|| {
             missing("url", "where the file is; or send the file itself with `Content-Type: text/plain`")
@@ -192,20 +200,24 @@ pub(super) async fn import(
     let zone = device.time_zone.clone();
     let contents =
         web::block(move || import::read(&file, &zone)).await.map_err(|error| Problem::internal(&error))?;
+    if contents.records.is_empty() && contents.unreadable_count == 0 {
+        let detail = "no call record is in it: one begins with `<Cdr` and ends with `</Cdr>`";
+        return Err(Problem::new(Kind::Invalid, detail));
+    }
     let now = crate::clock::now();
     let today = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default();
     let today = number(today.to_zoned(device.time_zone.clone()).date());
     let mut seen = HashSet::new();
     let records: Vec<Filed> =
         contents.records.into_iter().filter(|record| seen.insert(record.wire_id.clone())).collect();
-    let (mut arrived, mut imported, mut days) = (0, 0, HashSet::new());
+    let (mut present, mut taken, mut days) = (0, 0, HashSet::new());
     for records in records.chunks(AT_A_TIME) {
         let known = known(&state, &device, records).await?;
         let new: Vec<&Filed> =
             records.iter().zip(&known).filter(|(_, known)| !**known).map(|(record, _)| record).collect();
         take(&state, &device, &new).await?;
-        arrived += records.len() - new.len();
-        imported += new.len();
+        present += records.len() - new.len();
+        taken += new.len();
         let note: Vec<(u32, String, bool)> = records
             .iter()
             .zip(&known)
@@ -222,12 +234,12 @@ pub(super) async fn import(
         .map(|day| format!("{:04}-{:02}-{:02}", day / 10_000, day / 100 % 100, day % 100))
         .collect();
     all.retain(|day| names.contains(&day.day));
-    tracing::info!(device.id = %device.settings.id, arrived, imported, "a file of call records was imported");
+    tracing::info!(device.id = %device.settings.id, known = present, taken, "a file of call records was imported");
     Ok(web::Json(ImportView {
         device: device.settings.id.as_str().into(),
         records: records.len(),
-        arrived,
-        imported,
+        known: present,
+        taken,
         unreadable: contents.unreadable_count,
         problems: contents.unreadable.into_iter().map(|(at, reason)| FilePlace { at, reason }).collect(),
         days: all,
@@ -258,7 +270,7 @@ async fn take(state: &State, device: &Arc<Device>, records: &[&Filed]) -> Result
             device: Arc::clone(&device.handle),
             source: Text::const_new("cdr-files"),
             dialect: INTERNAL,
-            name: Text::const_new("cdr_filed"),
+            name: Text::const_new(timeline::FILED),
             content_type: None,
             body: body.into(),
             facts: vec![fact],
@@ -350,6 +362,9 @@ pub(super) async fn completeness(
     };
     let since = day("since", query.since.as_deref(), 0)?;
     let until = day("until", query.until.as_deref(), u32::MAX)?;
+    if until < since {
+        return Err(input::reversed("until"));
+    }
     let items = complete(&state, &device, since, until, limit).await?;
     Ok(web::Json(Page { items, next_cursor: None }))
 }

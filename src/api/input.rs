@@ -33,21 +33,29 @@ impl<T: DeserializeOwned> FromRequest for Params<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let read = web::Query::<T>::from_query(request.query_string());
-        ready(read.map(|query| Self(query.into_inner())).map_err(|error| {
-            let text = match &error {
-                actix_web::error::QueryPayloadError::Deserialize(error) => error.to_string(),
-                other => other.to_string(),
-            };
-            // A number that is none is not named by the parser.
-            let detail = if text.contains('`') {
-                text.clone()
-            } else {
-                format!("a parameter of the query cannot be read ({text}); numbers are written in digits")
-            };
-            named(Problem::new(Kind::BadParameter, detail), &text)
-        }))
+        ready(read_query(request.query_string()).map(Self))
     }
+}
+
+fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let parts = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(parts).map_err(|error| {
+        let text = error.inner().to_string();
+        match place_of(error.path()) {
+            // A number that is none is not named by the parser.
+            Some(field) if !text.contains("field `") => {
+                let detail = format!("{field} cannot be read: {text}; numbers are written in digits");
+                Problem::new(Kind::BadParameter, detail).field(field)
+            }
+            _ => named(Problem::new(Kind::BadParameter, &text), &text),
+        }
+    })
+}
+
+/// Where in a body or query something is, if it is not all of it.
+fn place_of(path: &serde_path_to_error::Path) -> Option<String> {
+    let place: String = path.to_string().chars().take(80).collect();
+    (!matches!(place.as_str(), "" | "." | "?")).then_some(place)
 }
 
 /// A JSON body with known fields only.
@@ -83,10 +91,23 @@ pub(super) fn read_body<T: DeserializeOwned>(request: &HttpRequest, bytes: &[u8]
         let detail = format!("send JSON with `Content-Type: application/json`, not {kind}");
         return Err(Problem::new(Kind::BadBody, detail));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        let text = error.to_string();
-        named(Problem::new(Kind::BadBody, &text), &text)
-    })
+    // A struct can be read from an array, by the order of its fields, which is nobody's business.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::new(Kind::BadBody, "the body is a JSON object, as {\"field\": \"value\"}"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let text = error.inner().to_string();
+        match place_of(error.path()) {
+            // One that is unknown, or missing, is named by the text.
+            Some(field) if !text.contains("field `") && error.inner().is_data() => {
+                Problem::new(Kind::BadBody, format!("{field}: {text}")).field(field)
+            }
+            _ => named(Problem::new(Kind::BadBody, &text), &text),
+        }
+    })?;
+    json.end().map_err(|error| Problem::new(Kind::BadBody, error.to_string()))?;
+    Ok(read)
 }
 
 pub(super) fn body_problem(error: &actix_web::Error) -> Problem {
@@ -199,6 +220,40 @@ pub(super) fn time(name: &'static str, text: Option<&str>) -> Result<Option<Time
     Ok(parsed.map_err(wrong)?.map(|time| Timestamp(time.as_millisecond())))
 }
 
+/// A range of time of a query: at or after `since`, before `until`, as far as they are given.
+///
+/// # Errors
+/// Names the parameter that is no RFC 3339 time, or `until` when it lies before `since`.
+pub(super) fn times(
+    since: Option<&str>,
+    until: Option<&str>,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
+    let (since, until) = (time("since", since)?, time("until", until)?);
+    if since.zip(until).is_some_and(|(since, until)| until < since) {
+        return Err(reversed("until"));
+    }
+    Ok((since, until))
+}
+
+/// Time goes on from `since` to `until`.
+pub(super) fn reversed(field: &'static str) -> Problem {
+    Problem::new(Kind::BadParameter, "until lies before since").field(field)
+}
+
+/// What is looked for must be something: an empty value is a mistake of whoever fills in the query.
+///
+/// # Errors
+/// Names the parameter.
+pub(super) fn not_empty(name: &'static str, value: Option<&str>) -> Result<(), Problem> {
+    match value {
+        Some(value) if value.trim().is_empty() => {
+            let detail = format!("{name} is empty; leave it out, or say what is looked for");
+            Err(Problem::new(Kind::BadParameter, detail).field(name))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A range of time in a body: from `since` until `until`, which is now if it is not given.
 ///
 /// # Errors
@@ -248,6 +303,37 @@ mod tests {
         for bad in [cursor.as_str(), "", "garbage!", "YWJj"] {
             assert_eq!(place("devices", bad).expect_err("not ours").kind(), Kind::BadCursor);
         }
+    }
+
+    #[test]
+    fn a_mistake_in_a_query_or_body_names_its_field() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only read")]
+        struct Asked {
+            limit: Option<usize>,
+            kinds: Option<Vec<String>>,
+            nested: Option<Box<Self>>,
+        }
+        let query = |text: &str| read_query::<Asked>(text).expect_err("wrong");
+        let request = actix_web::test::TestRequest::post().to_http_request();
+        let body = |text: &str| read_body::<Asked>(&request, text.as_bytes()).expect_err("wrong");
+        for (problem, field) in [
+            (query("limit=abc"), "limit"),
+            (query("limt=1"), "limt"),
+            (query("limit=1&limit=2"), "limit"),
+            (body(r#"{"kinds": "call.*"}"#), "kinds"),
+            (body(r#"{"kinds": ["a", 5]}"#), "kinds[1]"),
+            (body(r#"{"nested": {"limit": -1}}"#), "nested.limit"),
+            (body(r#"{"kind": 1}"#), "kind"),
+        ] {
+            assert_eq!(problem.named(), Some(field), "{problem:?}");
+        }
+        for text in ["[]", "hello", "5", "{", "{} {}"] {
+            assert!(read_body::<Asked>(&request, text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(body("[]").detail().contains("JSON object"));
+        assert!(read_query::<Asked>("limit=5").is_ok() && read_body::<Asked>(&request, b"").is_ok());
     }
 
     #[test]

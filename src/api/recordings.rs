@@ -3,8 +3,8 @@
 use std::io::{ErrorKind, Read, SeekFrom};
 
 use actix_web::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, ETAG, HeaderMap, IF_NONE_MATCH,
+    IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Bytes;
@@ -77,6 +77,7 @@ pub(super) async fn list(
     let call =
         query.call.as_deref().map(|call| call.parse().map_err(|_| wrong("call", "call is a call's id")));
     let before = query.cursor.as_deref().map(|text| place(LIST, text)).transpose()?;
+    let (since, until) = input::times(query.since.as_deref(), query.until.as_deref())?;
     let limit = limit(query.limit)?;
     let mut search = Query {
         before: before.map(|place| place.parse().map_err(|_| bad_cursor())).transpose()?,
@@ -84,8 +85,8 @@ pub(super) async fn list(
         devices,
         call: call.transpose()?,
         state: wanted.transpose()?,
-        since: input::time("since", query.since.as_deref())?.map(|time| time.0),
-        until: input::time("until", query.until.as_deref())?.map(|time| time.0),
+        since: since.map(|time| time.0),
+        until: until.map(|time| time.0),
     };
     let (mut items, mut more) = (Vec::new(), false);
     for _ in 0..PAGES {
@@ -146,6 +147,7 @@ pub(super) struct PlayQuery {
     responses(
         (status = 200, content_type = "audio/wav", body = AudioBytes, description = "All of it"),
         (status = 206, content_type = "audio/wav", body = AudioBytes, description = "The range that was asked for"),
+        (status = 304, description = "It is what `If-None-Match` names"),
         (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "There are only halves, which `part` gives"),
         (status = 416, body = ProblemBody, description = "It has no such range; `Content-Range` tells its size")))]
@@ -169,6 +171,10 @@ pub(super) async fn play(
     let opened = opened.await.map_err(|_| Problem::new(Kind::Unavailable, "the service is stopping"))?;
     let (file, size) = opened.map_err(|error| gone(&recording, &stored, &error))?;
     let etag = recording.sha256.as_ref().filter(|_| query.part.is_none()).map(|hash| format!("\"{hash}\""));
+    if let Some(etag) = etag.as_deref().filter(|etag| is_known(request.headers(), etag)) {
+        let mut response = HttpResponse::NotModified();
+        return Ok(response.insert_header((ETAG, etag)).insert_header((CACHE_CONTROL, "private")).finish());
+    }
     let (status, from, to) = match range(request.headers(), etag.as_deref(), size) {
         Wanted::All => (StatusCode::OK, 0, size),
         Wanted::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
@@ -254,6 +260,13 @@ fn gone(recording: &Recording, stored: &str, error: &std::io::Error) -> Problem 
     Problem::new(Kind::Unavailable, "the recording cannot be read now; the log says why")
 }
 
+/// Does who asks have it already (`If-None-Match`)?
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let given = headers.get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    let mut tags = given.flat_map(|value| value.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
 /// What of the audio is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
@@ -322,7 +335,7 @@ fn bytes(file: Box<dyn Reading>, from: u64, to: u64) -> impl Stream<Item = Resul
     params(("recording" = String, Path, description = "Its id: that of the call record that named it")),
     responses((status = 202, body = Recording, description = "It is tried; `/meta` tells what becomes of it"),
         (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "It is here already, or recordings are off")))]
+        (status = 409, body = ProblemBody, description = "It is here already, it was erased, or recordings are off")))]
 pub(super) async fn fetch(
     state: web::Data<State>,
     caller: Caller,
@@ -337,6 +350,11 @@ pub(super) async fn fetch(
         Err(problem) if problem.kind() == Kind::NotFound => of_record(&state, &caller, &path).await?,
         found => found?,
     };
+    if recording.is_erased() {
+        let detail =
+            "the recording was erased with a telephone number in it, and so was its name on the device";
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
     if recording.state == RecordingState::Available {
         let (store, stored) = (std::sync::Arc::clone(&recordings.store), recording.stored_as.clone());
         let half = recording.parts.first().map(|half| take::half(&recording, half));

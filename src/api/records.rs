@@ -22,8 +22,7 @@ use super::auth::Caller;
 use super::error::{Kind as Wrong, Problem, ProblemBody};
 use super::input::{self, LIMIT_MAX, Page, Params, bad_cursor, cursor, limit, place};
 use super::view;
-use crate::config::NumbersConfig;
-use crate::numbers;
+use crate::numbers::{self, Beginning};
 use crate::storage::records::{Kind, Number, Query};
 
 /// Pages that hold nothing of what is wanted, or nothing the caller may see, are read on, so often and so long. Then the
@@ -65,7 +64,7 @@ pub(super) struct RecordQuery {
     kind: Option<String>,
     /// This number is in it, in whatever spelling of the place (`[numbers]` of the configuration).
     number: Option<String>,
-    /// A number that begins so is in it; an international beginning (`+86…`) in every spelling.
+    /// A number that begins so is in it; an international or national beginning (`+86…`, `021…`) in every spelling.
     number_prefix: Option<String>,
     /// A number that ends so is in it.
     number_suffix: Option<String>,
@@ -75,6 +74,47 @@ pub(super) struct RecordQuery {
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+}
+
+impl RecordQuery {
+    /// Refuses what can find nothing.
+    fn check(&mut self) -> Result<(), Problem> {
+        let given = [
+            ("device", &self.device),
+            ("site", &self.site),
+            ("extension", &self.extension),
+            ("trunk", &self.trunk),
+            ("type", &self.kind),
+            ("number", &self.number),
+            ("number_prefix", &self.number_prefix),
+            ("number_suffix", &self.number_suffix),
+        ];
+        for (name, value) in given {
+            input::not_empty(name, value.as_deref())?;
+        }
+        // In a query a `+` that was not escaped has become a space.
+        for number in [&mut self.number, &mut self.number_prefix].into_iter().flatten() {
+            if let Some(rest) = number.strip_prefix(' ') {
+                *number = format!("+{}", rest.trim_start());
+            }
+        }
+        let numbers = [
+            ("number", &self.number),
+            ("number_prefix", &self.number_prefix),
+            ("number_suffix", &self.number_suffix),
+        ];
+        let is_number = |text: &str| text.chars().any(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#'));
+        for (name, value) in numbers {
+            let is_none = value.as_deref().is_some_and(|value| !is_number(value));
+            if is_none && self.spelling != Some(Spelling::AsWritten) {
+                let detail = format!(
+                    "{name} is a telephone number; with spelling=as_written any text is looked for, as devices wrote it"
+                );
+                return Err(Problem::new(Wrong::BadParameter, detail).field(name));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What is kept and searched.
@@ -99,7 +139,8 @@ struct Search {
 }
 
 impl Search {
-    fn new<T: Record>(state: &State, caller: Caller, query: RecordQuery) -> Result<Self, Problem> {
+    fn new<T: Record>(state: &State, caller: Caller, mut query: RecordQuery) -> Result<Self, Problem> {
+        query.check()?;
         let of_site = |site: &String| {
             let all = view::devices(state, &caller);
             let here = all.into_iter().filter(|device| device.settings.site == *site);
@@ -134,10 +175,15 @@ impl Search {
         let rules = &state.services.config.numbers;
         let site = query.site.clone().or(site);
         let as_written = query.spelling == Some(Spelling::AsWritten);
-        let spelled = |number: String, by: fn(&str, &NumbersConfig, Option<&str>) -> Vec<String>| {
-            if as_written { vec![number] } else { by(&number, rules, site.as_deref()) }
+        let spelled = |number: String| match as_written {
+            true => vec![number],
+            false => numbers::spellings(&number, rules, site.as_deref()),
         };
-        let spellings = query.number.map(|number| spelled(number, numbers::spellings));
+        let begun = |start: String| match as_written {
+            true => vec![Beginning::any(start)],
+            false => numbers::beginnings(&start, rules, site.as_deref()),
+        };
+        let spellings = query.number.map(spelled);
         for spelling in spellings.iter().flatten() {
             // A short number may be the end of a long one.
             caller.may_look_for("number", spelling)?;
@@ -146,18 +192,19 @@ impl Search {
         let numbers = [
             query.extension.map(|number| Number::Is(vec![number])),
             spellings.map(Number::Is),
-            query.number_prefix.map(|start| Number::Begins(spelled(start, numbers::beginnings))),
+            query.number_prefix.map(|start| Number::Begins(begun(start))),
             query.number_suffix.map(|end| Number::Ends(vec![ends(end)])),
         ];
         let before = query.cursor.as_deref().map(|text| place(T::LIST, text)).transpose()?;
+        let (since, until) = input::times(query.since.as_deref(), query.until.as_deref())?;
         let time = |time: Option<Timestamp>| time.map(|time| time.0);
         Ok(Self {
             query: Query {
                 before: before.map(|place| place.parse().map_err(|_| bad_cursor())).transpose()?,
                 limit: 0,
                 devices: Vec::new(),
-                since: time(input::time("since", query.since.as_deref())?),
-                until: time(input::time("until", query.until.as_deref())?),
+                since: time(since),
+                until: time(until),
                 kind: query.kind,
                 direction: one_of("direction", query.direction, &Direction::ALL.map(Direction::as_str))?,
                 outcome: one_of("outcome", query.outcome, &Outcome::ALL.map(Outcome::as_str))?,

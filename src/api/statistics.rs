@@ -216,8 +216,13 @@ pub(super) async fn statistics(
         return Err(Problem::new(Kind::Forbidden, detail));
     }
     let groups = groups(query.group_by.as_deref())?;
-    let until = input::time("until", query.until.as_deref())?.unwrap_or_else(crate::clock::now);
-    let since = input::time("since", query.since.as_deref())?.unwrap_or(Timestamp(until.0 - SPAN));
+    let (since, until) = input::times(query.since.as_deref(), query.until.as_deref())?;
+    let until = until.unwrap_or_else(crate::clock::now);
+    let since = since.unwrap_or_else(|| Timestamp(until.0.saturating_sub(SPAN)));
+    if until < since {
+        return Err(input::reversed("since"));
+    }
+    input::not_empty("site", query.site.as_deref())?;
     let is_here = |device: &crate::devices::Device| {
         query.site.as_ref().is_none_or(|site| device.settings.site == *site)
     };

@@ -10,7 +10,7 @@ use switchroom_actors::ports::{Entry, INTERNAL, RawReport};
 use switchroom_domain::conversation::Conversation;
 use switchroom_domain::id::{CallId, CommandId, IdSeed, Minter, ReportId};
 use switchroom_domain::time::{Millis, Timestamp};
-use switchroom_domain::view::{CallView, CommandView};
+use switchroom_domain::view::{CallView, CdrView, CommandView};
 use utoipa::{IntoParams, ToSchema};
 
 use super::State;
@@ -29,6 +29,10 @@ use crate::storage::records;
 const BEFORE: Millis = Millis::from_secs(2);
 /// How long after a call's end its records and the rest of it come.
 const AFTER: Millis = Millis::from_secs(60);
+/// How long after a record that came late what was made of it is told.
+const TOLD: Millis = Millis::from_secs(10);
+/// The name of the note of a record that came from a file.
+pub(super) const FILED: &str = "cdr_filed";
 /// How many deliveries of its events, and of its reports, a timeline tells at most.
 const DELIVERIES: usize = 2_000;
 /// How many inputs of its device a timeline looks through.
@@ -232,10 +236,37 @@ pub(super) async fn timeline(
     let reader = &state.services.reader;
     let conversation: Option<Conversation> = reader.record(records::Kind::Conversation, id.0).await?;
     let until = call.ended_at.map_or(Timestamp(i64::MAX), |ended| ended.plus(AFTER));
-    let span = (call.started_at.minus(BEFORE), until);
-    let stretch = reader.stretch(call.device.clone(), span, 0, LOOKED_AT).await?.unwrap_or_default();
+    let mut spans = vec![(call.started_at.minus(BEFORE), until)];
+    // Records of a file come long after their call.
+    for cdr in conversation.iter().flat_map(|conversation| &conversation.cdrs) {
+        let cdr: Option<CdrView> = reader.record(records::Kind::Cdr, cdr.0).await?;
+        let Some(at) = cdr.map(|cdr| cdr.received_at) else { continue };
+        if !spans.iter().any(|(since, until)| *since <= at && at <= *until) {
+            spans.push((at.minus(Millis(1)), at.plus(TOLD)));
+        }
+    }
+    let mut stretch = Stretch::default();
+    for span in apart(spans) {
+        let left = LOOKED_AT.saturating_sub(stretch.inputs.len()).max(1);
+        let more = reader.stretch(call.device.clone(), span, 0, left).await?.unwrap_or_default();
+        stretch.inputs.extend(more.inputs);
+        stretch.events.extend(more.events);
+    }
     let entries = entries_of(&state, &caller, &call, &stretch).await?;
     Ok(web::Json(Timeline { call, entries, conversation }))
+}
+
+/// The same times, each once.
+fn apart(mut spans: Vec<(Timestamp, Timestamp)>) -> Vec<(Timestamp, Timestamp)> {
+    spans.sort_unstable();
+    let mut apart: Vec<(Timestamp, Timestamp)> = Vec::new();
+    for (since, until) in spans {
+        match apart.last_mut() {
+            Some((_, last)) if since <= *last => *last = until.max(*last),
+            _ => apart.push((since, until)),
+        }
+    }
+    apart
 }
 
 async fn entries_of(
@@ -250,8 +281,23 @@ async fn entries_of(
     let commands: BTreeSet<CommandId> = mine.iter().filter_map(|p| data(p).command?.parse().ok()).collect();
     let mut items: Vec<Item> = Vec::new();
     let mut places: Vec<u64> = Vec::new();
+    // Events name no note of ours, but were made with it.
+    let made_with = |seed: IdSeed| {
+        let at_once =
+            mine.iter().map(|published| &published.sealed.event).filter(|event| event.at == seed.at);
+        at_once.into_iter().any(|event| Minter::has_minted(seed, event.id.0))
+    };
     for (place, entry) in &stretch.inputs {
-        if matches!(entry, Entry::Report(_)) && reports.contains(&Minter::report_id(entry.seed())) {
+        let is_its = match entry {
+            // What a device said when it was asked may name others' calls, too.
+            Entry::Report(report) if report.dialect == INTERNAL => {
+                let is_of_one = caller.extensions().is_none() || report.name == FILED;
+                is_of_one && made_with(report.seed)
+            }
+            Entry::Report(report) => reports.contains(&Minter::report_id(report.seed)),
+            _ => false,
+        };
+        if is_its {
             items.push(Item::report(entry, caller));
             places.push(place.cast_unsigned());
         }
@@ -312,9 +358,9 @@ pub(super) async fn reports(
     let device = device(&state, &caller, &path)?;
     caller.require(&[Role::Operator, Role::Admin])?;
     caller.require_all_extensions()?;
-    let time = |name, text: &Option<String>| input::time(name, text.as_deref());
-    let since = time("since", &query.since)?.unwrap_or_default();
-    let until = time("until", &query.until)?.map_or(Timestamp(i64::MAX), |until| until.minus(Millis(1)));
+    let (since, until) = input::times(query.since.as_deref(), query.until.as_deref())?;
+    let since = since.unwrap_or_default();
+    let until = until.map_or(Timestamp(i64::MAX), |until| until.minus(Millis(1)));
     let after = query.cursor.as_deref().map(|text| place("reports", text)).transpose()?;
     let after: i64 = after.map(|place| place.parse().map_err(|_| bad_cursor())).transpose()?.unwrap_or(0);
     let (id, span) = (device.settings.id.clone(), (since, until));

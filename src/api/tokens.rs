@@ -11,7 +11,7 @@ use super::auth::{Caller, Role, Scope};
 use super::device_input::missing;
 use super::entities::Paging;
 use super::error::{Kind, Problem, ProblemBody};
-use super::input::{Body, Page, Params, limit, page};
+use super::input::{self, Body, Page, Params, limit, page};
 use crate::storage::tokens::{self, Token};
 
 /// A token, without itself.
@@ -85,7 +85,7 @@ pub(super) async fn list(
 /// Makes a token; it is in the answer, this once.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = NewToken,
     responses((status = 201, body = TokenView), (status = 403, body = ProblemBody),
-        (status = 422, body = ProblemBody)))]
+        (status = 404, description = "There is no such device", body = ProblemBody), (status = 422, body = ProblemBody)))]
 pub(super) async fn create(
     state: web::Data<State>,
     caller: Caller,
@@ -99,8 +99,10 @@ pub(super) async fn create(
         return Err(missing("extensions", "an agent sees the calls of its own extensions only"));
     }
     for device in &new.devices {
-        switchroom_domain::id::DeviceId::new(device)
-            .map_err(|error| Problem::new(Kind::Invalid, error.to_string()).field("devices"))?;
+        let known = input::device_id(device).map_err(|problem| problem.field("devices"))?;
+        if state.services.registry.get(&known).is_none() {
+            return Err(Problem::no_device(device).field("devices"));
+        }
     }
     let scope = Scope { devices: new.devices, extensions: new.extensions };
     let made = state.services.store.run(move |connection| tokens::create(connection, &name, role, scope));

@@ -210,17 +210,23 @@ pub(super) struct NewSecret {
     secret: String,
 }
 
-/// Makes a new secret; the one of before signs too for 24 hours.
+/// Makes a new secret; the one of before signs too for 24 hours. At most five sign at a time.
 #[utoipa::path(post, path = "/api/v1/webhooks/{webhook}/rotate-secret", tag = "webhooks",
     params(("webhook" = String, Path)),
-    responses((status = 200, body = NewSecret), (status = 404, body = ProblemBody)))]
+    responses((status = 200, body = NewSecret), (status = 404, body = ProblemBody),
+        (status = 409, description = "Five secrets sign already", body = ProblemBody)))]
 pub(super) async fn rotate(
     state: web::Data<State>,
     caller: Caller,
     path: web::Path<String>,
 ) -> Result<web::Json<NewSecret>, Problem> {
     let known = find(&state, &caller, &path)?;
-    let secret = state.services.webhooks.rotate(&known).await?;
+    let too_many = || {
+        let most = crate::webhooks::sign::MOST;
+        let detail = format!("{most} secrets sign already; wait until the oldest of them is 24 hours old");
+        Problem::new(Kind::Conflict, detail)
+    };
+    let secret = state.services.webhooks.rotate(&known).await?.ok_or_else(too_many)?;
     tracing::info!(webhook.id = %known.id, "a webhook was given a new secret");
     Ok(web::Json(NewSecret { secret }))
 }

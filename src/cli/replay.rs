@@ -115,7 +115,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 fn replay(lines: impl BufRead) -> anyhow::Result<Outcome> {
     let mut lines = lines.lines().enumerate();
     let Some((_, first)) = lines.next() else { bail!("it is empty") };
-    let head: Head = serde_json::from_str(&first?).context(
+    let first = first?;
+    if serde_json::from_str::<Value>(&first).is_ok_and(|page| page.get("items").is_some()) {
+        bail!("it is one page of JSON; ask for all reports with the header `Accept: application/x-ndjson`");
+    }
+    let head: Head = serde_json::from_str(&first).context(
         "line 1 says whose reports these are: {\"device\", \"timezone\", \"overtake_ms\", \"release_ms\"}",
     )?;
     let zone = jiff::tz::TimeZone::get(&head.timezone)

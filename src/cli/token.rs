@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use switchroom_domain::id::DeviceId;
 
 use super::{check_config, output, usage_error};
@@ -74,13 +74,31 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let config = check_config::load(create.config.as_deref())?;
     let location: Location = config.store.url.parse().context("store.url")?;
-    let is_new = matches!(&location, Location::Sqlite(path) if !path.exists());
+    if let Location::Sqlite(path) = &location
+        && !path.exists()
+    {
+        // A new one would be known to no server, and neither would the token.
+        let looked_at = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        bail!(
+            "there is no store at {}: give the server's configuration with --config FILE, or start the server once",
+            looked_at.display()
+        );
+    }
     let mut connection =
         crate::storage::open(&location).with_context(|| format!("the store {location} cannot be opened"))?;
     let scope = Scope {
         devices: create.device.iter().map(|device| device.0.clone()).collect(),
         extensions: create.extension.clone(),
     };
+    let known = crate::storage::devices::all(&connection)?;
+    for device in &scope.devices {
+        let is_here = known.iter().any(|known| known.settings.id.as_str() == device);
+        // The server may not have read its configuration anew yet.
+        if !is_here && !config.device.iter().any(|of_file| of_file.settings.id.as_str() == device) {
+            let known = known.iter().map(|known| known.settings.id.as_str()).take(20).collect::<Vec<_>>();
+            bail!("there is no device {device:?} in the store {location}; there are: {}", known.join(", "));
+        }
+    }
     let details = serde_json::json!({"name": create.name, "role": create.role.as_str(), "devices": scope.devices,
         "extensions": scope.extensions});
     let transaction = connection.transaction()?;
@@ -100,8 +118,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     audit::append(&transaction, &note)?;
     transaction.commit()?;
-    if is_new {
-        tracing::warn!("there was no store at {location}; a new one was made for this token");
-    }
     output::say(&secret)
 }

@@ -412,11 +412,10 @@ impl<F: Feed> Endpoint<F> {
                 self.counts.delivered += 1;
                 self.book.settle(cursor, State::Delivered, Some(attempt), None);
             }
-            Outcome::Kept { wanted, note } => {
+            Outcome::Kept { note, .. } => {
                 F::count(metrics, "kept");
                 self.counts.kept += 1;
-                let state = if *wanted { State::Delivered } else { State::Failed };
-                self.book.settle(cursor, state, Some(attempt), Some(note.clone()));
+                self.book.settle(cursor, State::Kept, Some(attempt), Some(note.clone()));
             }
             Outcome::Gone => {
                 F::count(metrics, "retried");

@@ -79,12 +79,16 @@ fn record(body: &[u8], zone: &jiff::tz::TimeZone) -> Result<Filed, String> {
         .flat_map(|decoded| decoded.statement.facts)
         .collect();
     let cdr = |fact: &Fact| match fact {
-        Fact::Cdr(cdr) => Some((cdr.wire_id.clone(), day(cdr))),
+        Fact::Cdr(cdr) => Some(cdr.clone()),
         _ => None,
     };
-    let (wire_id, day) = facts.iter().find_map(cdr).ok_or("it is no call record")?;
+    let cdr = facts.iter().find_map(cdr).ok_or("it is no call record")?;
+    let (wire_id, day) = (cdr.wire_id.clone(), day(&cdr));
     if wire_id.is_empty() {
         return Err("it has no id".to_owned());
+    }
+    if cdr.started_at.or(cdr.ended_at).is_none() {
+        return Err("neither its TimeStart nor its TimeEnd is a time as 20261121081201".to_owned());
     }
     let mut bytes = b"<?xml version=\"1.0\" encoding=\"utf-8\" ?>\n".to_vec();
     bytes.extend_from_slice(body);
@@ -136,6 +140,18 @@ mod tests {
         assert_eq!((ids, contents.unreadable_count), (vec!["a-0", "b-0"], 2), "{:?}", contents.unreadable);
         assert_eq!(contents.unreadable[0].0, cdr("a-0").len());
         assert!(read(b"", &utc).records.is_empty());
+    }
+
+    #[test]
+    fn a_record_without_a_time_is_none() {
+        let utc = jiff::tz::TimeZone::UTC;
+        let timeless = "<Cdr id=\"a\"><callid>2</callid><TimeStart>xx</TimeStart><Type>OU</Type></Cdr>";
+        let contents = read(timeless.as_bytes(), &utc);
+        assert!(contents.records.is_empty(), "{contents:?}");
+        assert!(contents.unreadable.iter().all(|(at, why)| *at == 0 && why.contains("TimeStart")));
+        assert_eq!(contents.unreadable_count, 1);
+        let begun = timeless.replace("xx", "20261121081201");
+        assert_eq!(read(begun.as_bytes(), &utc).records.len(), 1, "one of both will do");
     }
 
     proptest! {

@@ -83,6 +83,12 @@ pub fn pass_of(query: &str) -> Option<String> {
     pieces(query).into_iter().find(|(name, _)| name == "pass").map(|(_, value)| value)
 }
 
+/// A parameter of a query beside those that are known.
+#[must_use]
+pub fn beside(query: &str, known: &[&str]) -> Option<String> {
+    pieces(query).into_iter().map(|(name, _)| name).find(|name| !known.contains(&name.as_str()))
+}
+
 /// Reads a request. The password is looked for first, so that who has none learns nothing of the rest.
 ///
 /// # Errors
@@ -180,11 +186,25 @@ pub fn read(query: &str) -> Result<Request, String> {
     Ok(Request { pass, wanted })
 }
 
-/// A host with or without a port, and nothing that would make another URL of it.
+/// A host with its port, and nothing that would make another URL of it.
 fn check_address(address: &str) -> Result<(), String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     if !address.bytes().all(fits) {
         return Err("api_server_addr is ip:port or name:port, without http:// and without a path".to_owned());
+    }
+    let is_port =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
+    let has_port = address.rsplit_once(':').is_some_and(|(host, port)| {
+        // The colons of an IPv6 address stand in brackets.
+        let is_host =
+            !host.is_empty() && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
+        is_host && is_port(port)
+    });
+    if !has_port {
+        return Err(
+            "api_server_addr has no port; it is ip:port or name:port, for example 192.168.130.119:8888"
+                .to_owned(),
+        );
     }
     Ok(())
 }
@@ -238,6 +258,8 @@ mod tests {
             (365, 10, "#77", None)
         );
         assert_eq!(wanted("callday=3"), None, "switched off");
+        let v6 = wanted("api_server_addr=[::1]:80").and_then(|wanted| wanted.target());
+        assert_eq!(v6.as_deref(), Some("http://[::1]:80/"));
         assert_eq!(
             wanted("url=/x&api_server_addr=h:80").and_then(|w| w.target()).as_deref(),
             Some("http://h:80/x")
@@ -257,6 +279,10 @@ mod tests {
             ("method=gw.config.set&pass=a&api_server_addr=a:1&all=0", "nothing"),
             ("method=gw.config.set&pass=a&api_server_addr=http://a/", "api_server_addr"),
             ("method=gw.config.set&pass=a&api_server_addr=a:1%40b", "api_server_addr"),
+            ("method=gw.config.set&pass=a&api_server_addr=127.0.0.1", "no port"),
+            ("method=gw.config.set&pass=a&api_server_addr=[::1]", "no port"),
+            ("method=gw.config.set&pass=a&api_server_addr=a:0", "no port"),
+            ("method=gw.config.set&pass=a&api_server_addr=:80", "no port"),
             ("method=gw.config.set&pass=a&savecall=1&callday=0", "callday"),
             ("method=gw.config.set&pass=a&savecall=1&callday=366", "callday"),
             ("method=gw.config.set&pass=a&savecall=1&callday=-1", "callday"),

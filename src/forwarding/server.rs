@@ -182,7 +182,8 @@ impl State {
         wrong.push_back((now, source));
         drop(wrong);
         tracing::warn!(%source, "a wrong password came for the forwarding of call records");
-        let detail = "pass is wrong: it is cdr_forward.password, or an admin's token";
+        let detail = "pass is wrong: it is cdr_forward.password, or the token of an admin who is not limited to \
+                      devices or extensions";
         Err(Refusal(StatusCode::UNAUTHORIZED, detail.to_owned()))
     }
 
@@ -235,13 +236,17 @@ impl State {
         Err(Refusal(StatusCode::UNAUTHORIZED, detail.to_owned()))
     }
 
-    async fn file(&self, request: &HttpRequest, path: &str) -> Result<HttpResponse, Refusal> {
-        let source = source(request);
-        let by = self.may_read(source, request).await?;
+    async fn file(&self, asked: &HttpRequest, path: &str) -> Result<HttpResponse, Refusal> {
+        let source = source(asked);
+        let by = self.may_read(source, asked).await?;
         let absent =
             || Refusal(StatusCode::NOT_FOUND, "there is no such file; /APICdr/ lists them".to_owned());
         let named = files::named(path).ok_or_else(absent)?;
-        let device = crate::api::auth::query_value(request.query_string(), "device");
+        if let Some(name) = request::beside(asked.query_string(), &["pass", "device"]) {
+            let detail = format!("{name:.40?} is no parameter; there are pass and device");
+            return Err(Refusal(StatusCode::BAD_REQUEST, detail));
+        }
+        let device = crate::api::auth::query_value(asked.query_string(), "device");
         let reader = &self.services.reader;
         let day = match named {
             Named::Root => Some(None),
@@ -250,8 +255,13 @@ impl State {
         };
         if let Some(day) = day {
             let found = reader.query(move |connection| store::files(connection, day)).await?;
+            let name = |place: &files::Place| match day {
+                None => Some(place.name()),
+                // What could not be forwarded is not in the folder of its day.
+                Some(_) => place.name().split_once('/').map(|(_, name)| name.to_owned()),
+            };
             let mut names: Vec<String> =
-                found.iter().map(|(place, _)| format!("{}\n", place.name())).collect();
+                found.iter().filter_map(|(place, _)| Some(format!("{}\n", name(place)?))).collect();
             names.dedup();
             return Ok(text(StatusCode::OK, names.concat()));
         }

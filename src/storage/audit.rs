@@ -93,6 +93,22 @@ pub struct Verdict {
     pub hash: Option<String>,
     /// What is wrong, where it is not whole.
     pub wrong: Option<String>,
+    /// Of an entry that was noted elsewhere, with `?seq=` and `?hash=`: `there`, with that hash; `removed`, with age, which
+    /// is no fault of the chain; or `missing`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noted: Option<Noted>,
+}
+
+/// What became of an entry that was noted elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Noted {
+    /// It is there, with that hash.
+    There,
+    /// It was older than all that is kept: nobody can tell whether its hash is right.
+    Removed,
+    /// It is not there, or has another hash.
+    Missing,
 }
 
 /// Which entries are wanted.
@@ -325,8 +341,16 @@ pub fn find(connection: &Connection, query: &Query) -> Result<Vec<Entry>, Storag
 /// # Errors
 /// When it cannot be read.
 pub fn verify(connection: &Connection, noted: Option<(i64, &str)>) -> Result<Verdict, StorageError> {
-    let mut verdict =
-        Verdict { intact: true, entries: 0, forgotten: 0, first: None, last: None, hash: None, wrong: None };
+    let mut verdict = Verdict {
+        intact: true,
+        entries: 0,
+        forgotten: 0,
+        first: None,
+        last: None,
+        hash: None,
+        wrong: None,
+        noted: None,
+    };
     let mut before: Option<(i64, Vec<u8>)> = None;
     let mut is_there = noted.is_none();
     let sql = format!("SELECT {COLUMNS} FROM audit WHERE seq > ? ORDER BY seq LIMIT ?");
@@ -351,13 +375,13 @@ pub fn verify(connection: &Connection, noted: Option<(i64, &str)>) -> Result<Ver
             before = Some((kept.seq, kept.hash));
         }
     }
-    if let (None, Some((seq, _))) = (&verdict.wrong, noted.filter(|_| !is_there)) {
-        verdict.wrong = Some(match verdict.first {
-            Some(first) if seq < first => {
-                format!("entry {seq} was removed with age; entries are kept from {first} on")
-            }
-            _ => format!("entry {seq} is not there with that hash"),
-        });
+    verdict.noted = noted.map(|(seq, _)| match verdict.first {
+        _ if is_there => Noted::There,
+        Some(first) if (1..first).contains(&seq) => Noted::Removed,
+        _ => Noted::Missing,
+    });
+    if let (None, Some(Noted::Missing), Some((seq, _))) = (&verdict.wrong, verdict.noted, noted) {
+        verdict.wrong = Some(format!("entry {seq} is not there with that hash"));
     }
     verdict.intact = verdict.wrong.is_none();
     (verdict.last, verdict.hash) = before.map(|(seq, hash)| (seq, hex::encode(hash))).unzip();
@@ -468,13 +492,23 @@ mod tests {
         let noted = Some((5, head.hash.as_deref().expect("a hash")));
         let verdict = verify(&connection, noted).expect("it is read");
         assert_eq!((verdict.intact, verdict.entries, verdict.forgotten), (true, 5, 1));
-        assert!(!verify(&connection, Some((5, "00"))).expect("it is read").intact);
+        assert_eq!(verdict.noted, Some(Noted::There));
+        let verdict = verify(&connection, Some((5, "00"))).expect("it is read");
+        assert_eq!((verdict.intact, verdict.noted), (false, Some(Noted::Missing)));
     }
 
     #[test]
     fn what_is_old_goes_and_the_rest_stays_whole() {
         let (_folder, connection) = chain();
+        let hash = verify(&connection, None).expect("it is read").hash.expect("a hash");
         assert_eq!(prune(&connection, 1002, 1).expect("it is written"), 1);
+        // What was noted of one that is gone is no fault of the chain.
+        let verdict = verify(&connection, Some((1, "00"))).expect("it is read");
+        assert_eq!((verdict.intact, verdict.noted), (true, Some(Noted::Removed)));
+        for (seq, hash) in [(6, hash.as_str()), (0, "00"), (2, "00")] {
+            let verdict = verify(&connection, Some((seq, hash))).expect("it is read");
+            assert_eq!((verdict.intact, verdict.noted), (false, Some(Noted::Missing)), "{seq}");
+        }
         assert_eq!(prune(&connection, 1002, 9).expect("it is written"), 1);
         assert_eq!(prune(&connection, i64::MAX, 9).expect("it is written"), 2, "the last one stays");
         assert_eq!(wrong(&connection), None);

@@ -96,13 +96,15 @@ pub enum State {
     Delivered,
     /// It was given up.
     Failed,
+    /// It was put into a file: a call record of the forwarding that was not taken, or that is only to be kept.
+    Kept,
     /// It fell out of the log before it was delivered.
     Gap,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Failed, Self::Gap];
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Delivered, Self::Failed, Self::Kept, Self::Gap];
 
     /// Its name.
     #[must_use]
@@ -111,6 +113,7 @@ impl State {
             Self::Pending => "pending",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
+            Self::Kept => "kept",
             Self::Gap => "gap",
         }
     }

@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 use super::StorageError;
 use super::db::{self, Connection, OptionalExtension, Row, Value, params, params_from_iter};
 
+/// Why a recording that was erased is missing.
+pub const ERASED: &str = "erased, because a number in it was to be erased";
 /// How far the log of events was looked through for recordings.
 const REACH: &str = "recordings_reach";
 /// So many that are due are looked at at a time.
@@ -117,6 +119,13 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Was it erased, or its name on the device, with a number in it?
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        // Digits that were struck out; no device names a file so.
+        self.error.as_deref() == Some(ERASED) || self.file.contains("xxxxx")
+    }
+
     /// One that was just announced, with nothing known of it but this; it is due at once.
     #[must_use]
     pub const fn new(id: CdrId, device: DeviceId, file: Text, announced_at: Timestamp) -> Self {

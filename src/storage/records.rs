@@ -13,7 +13,7 @@ use super::StorageError;
 use super::db::{self, Connection, OptionalExtension, Transaction, Value, params, params_from_iter};
 use super::reader::parse;
 use super::statistics::Changes;
-use crate::numbers;
+use crate::numbers::{self, Beginning};
 
 /// So many entries of an index are followed at once, and their records looked at, for a page of those that are wanted.
 const LOOKED_AT: usize = 5_000;
@@ -51,7 +51,7 @@ pub enum Number {
     /// One of these spellings.
     Is(Vec<String>),
     /// One that begins so.
-    Begins(Vec<String>),
+    Begins(Vec<Beginning>),
     /// One that ends so.
     Ends(Vec<String>),
 }
@@ -61,10 +61,24 @@ impl Number {
     fn patterns(&self) -> Vec<String> {
         match self {
             Self::Is(numbers) => numbers.iter().map(|number| format!("|{}|", clean(number))).collect(),
-            Self::Begins(starts) => starts.iter().map(|start| format!("|{}", clean(start))).collect(),
+            Self::Begins(starts) => starts.iter().map(|start| format!("|{}", clean(&start.start))).collect(),
             Self::Ends(ends) => ends.iter().map(|end| format!("{}|", clean(end))).collect(),
         }
     }
+
+    /// Do these parties, which have such a pattern, have such a number?
+    fn fits(&self, parties: &str) -> bool {
+        match self {
+            Self::Begins(starts) => {
+                parties.split('|').any(|number| starts.iter().any(|start| fits_cleaned(start, number)))
+            }
+            Self::Is(_) | Self::Ends(_) => true,
+        }
+    }
+}
+
+fn fits_cleaned(beginning: &Beginning, number: &str) -> bool {
+    Beginning { start: clean(&beginning.start), ..*beginning }.fits(number)
 }
 
 /// What is wanted, the newest first.
@@ -97,6 +111,26 @@ impl Query {
     fn is_of_devices_only(&self) -> bool {
         let named = [&self.kind, &self.direction, &self.outcome, &self.trunk];
         !self.devices.is_empty() && self.numbers.is_empty() && named.iter().all(|name| name.is_none())
+    }
+}
+
+impl Query {
+    /// Whether the parties of a row that was found have the numbers: how long those are no database was asked.
+    fn fits(&self, parties: &str) -> bool {
+        self.numbers.iter().all(|number| number.fits(parties))
+    }
+
+    /// So many rows are to be read for a page.
+    fn rows(&self) -> Value {
+        let measured = |start: &Beginning| start.least > 0 || start.most < usize::MAX;
+        let is_measured =
+            |number: &Number| matches!(number, Number::Begins(starts) if starts.iter().any(measured));
+        let rows = if self.numbers.iter().any(is_measured) {
+            i64::MAX
+        } else {
+            i64::try_from(self.limit).unwrap_or(i64::MAX)
+        };
+        rows.saturating_add(1).into()
     }
 }
 
@@ -504,23 +538,22 @@ fn collect(
     connection: &Connection,
     sql: &str,
     values: Vec<Value>,
-    limit: usize,
+    query: &Query,
 ) -> Result<Found, StorageError> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut found = Found::default();
     while let Some(row) = rows.next()? {
-        if found.items.len() == limit {
+        if !query.fits(&row.get::<_, String>(2)?) {
+            continue;
+        }
+        if found.items.len() == query.limit {
             found.next = found.items.last().map(|(place, _)| *place);
             break;
         }
         found.items.push((row.get(0)?, row.get(1)?));
     }
     Ok(found)
-}
-
-fn one_more(limit: usize) -> Value {
-    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1).into()
 }
 
 /// Of each spelling the newest, then the newest of these: as far as all of them were looked at.
@@ -582,16 +615,16 @@ fn follow(
     let (conditions, more) = conditions(query);
     values.push(floor.unwrap_or(i64::MIN).into());
     values.extend(more);
-    values.push(one_more(query.limit));
+    values.push(query.rows());
     let rows = match index {
         Index::Number(_) => format!("{table} i CROSS JOIN {record} r ON r.place = i.place"),
         Index::Column(..) | Index::Place => format!("{record} r"),
     };
     let sql = format!(
-        "SELECT r.place, r.body FROM {rows} WHERE true{driven}{bounds} AND {i}.place > ?{conditions} \
+        "SELECT r.place, r.body, r.parties FROM {rows} WHERE true{driven}{bounds} AND {i}.place > ?{conditions} \
          ORDER BY {i}.place DESC LIMIT ?"
     );
-    let mut found = collect(connection, &sql, values, query.limit)?;
+    let mut found = collect(connection, &sql, values, query)?;
     if found.next.is_none() {
         // So far was looked.
         found.next = floor.map(|floor| floor + 1);
@@ -623,25 +656,32 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
     let table = kind.table();
     let Some((index, starts)) = query.numbers.iter().find_map(|number| match number {
         Number::Begins(starts) => {
-            Some(("party", starts.iter().map(|start| clean(start)).collect::<Vec<String>>()))
+            let cleaned = |start: &Beginning| Beginning { start: clean(&start.start), ..*start };
+            Some(("party", starts.iter().map(cleaned).collect::<Vec<_>>()))
         }
-        Number::Ends(ends) => Some(("party_end", ends.iter().map(|end| reversed(&clean(end))).collect())),
+        Number::Ends(ends) => {
+            let turned = |end: &String| Beginning::any(reversed(&clean(end)));
+            Some(("party_end", ends.iter().map(turned).collect()))
+        }
         Number::Is(_) => None,
     }) else {
         return Ok(None);
     };
     let sql = format!(
-        "SELECT place FROM {table}_{index} WHERE number >= ? AND number < ? AND place < ? AND place >= ? LIMIT {}",
+        "SELECT place FROM {table}_{index} WHERE number >= ? AND number < ? AND place < ? AND place >= ? \
+         AND length(number) >= CAST(? AS BIGINT) AND length(number) <= CAST(? AS BIGINT) LIMIT {}",
         ENTRIES + 1
     );
     let until = query.until.map_or(i64::MAX, place_of);
     let before = query.before.map_or(until, |before| before.min(until));
     let since = query.since.map_or(i64::MIN, place_of);
     let mut places: Vec<i64> = Vec::new();
-    for start in starts {
+    for Beginning { start, least, most } in starts {
+        let long = |length: usize| i64::try_from(length).unwrap_or_else(|_| i64::from(i32::MAX));
         let beyond = format!("{start}\u{10FFFF}");
         let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![start, beyond, before, since], |row| row.get(0))?;
+        let rows = statement
+            .query_map(params![start, beyond, before, since, long(least), long(most)], |row| row.get(0))?;
         places.extend(rows.collect::<Result<Vec<i64>, _>>()?);
         if places.len() > ENTRIES {
             return Ok(None);
@@ -650,7 +690,7 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
     places.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
     places.dedup();
     let (conditions, values) = conditions(query);
-    let sql = format!("SELECT r.place, r.body FROM {table} r WHERE r.place = ?{conditions}");
+    let sql = format!("SELECT r.place, r.body, r.parties FROM {table} r WHERE r.place = ?{conditions}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = Found::default();
     for (looked_at, place) in places.into_iter().enumerate() {
@@ -659,8 +699,13 @@ fn by_part(connection: &Connection, kind: Kind, query: &Query) -> Result<Option<
             break;
         }
         let all = std::iter::once(Value::from(place)).chain(values.iter().cloned());
-        let row = statement.query_row(params_from_iter(all), |row| Ok((row.get(0)?, row.get(1)?)));
-        let Some(row) = row.optional()? else { continue };
+        let row = statement.query_row(params_from_iter(all), |row| {
+            Ok(((row.get(0)?, row.get(1)?), row.get::<_, String>(2)?))
+        });
+        let Some((row, parties)) = row.optional()? else { continue };
+        if !query.fits(&parties) {
+            continue;
+        }
         if found.items.len() == query.limit {
             found.next = found.items.last().map(|(place, _)| *place);
             break;
@@ -742,7 +787,9 @@ mod tests {
         let is = |numbers: &[&str]| Number::Is(numbers.iter().map(ToString::to_string).collect());
         let expected =
             |fits: &dyn Fn(usize) -> bool| (0..COUNT).rev().filter(|n| fits(*n)).collect::<Vec<_>>();
-        let cases: [(Query, &dyn Fn(usize) -> bool); 9] = [
+        let any = |start: &str| Beginning::any(start.to_owned());
+        let long = |start: &str| Beginning { least: 7, ..any(start) };
+        let cases: [(Query, &dyn Fn(usize) -> bool); 12] = [
             (query(), &|_| true),
             (Query { outcome: some("busy"), ..query() }, &|n| n % 500 == 0),
             (Query { outcome: some("busy"), direction: some("inbound"), ..query() }, &|n| n % 3500 == 0),
@@ -753,13 +800,15 @@ mod tests {
                 Query { numbers: vec![is(&["+862161208234", "021-61208234", "02161208234"])], ..query() },
                 &|n| n % 4000 == 0,
             ),
-            (
-                Query {
-                    numbers: vec![Number::Begins(vec!["+86".to_owned(), "13000000".to_owned()])],
-                    ..query()
-                },
-                &|n| n % 5000 < 1000,
-            ),
+            (Query { numbers: vec![Number::Begins(vec![any("+86"), any("13000000")])], ..query() }, &|n| {
+                n % 5000 < 1000
+            }),
+            // Of an extension, and of nothing that is as long as it is said to be.
+            (Query { numbers: vec![Number::Begins(vec![any("20")])], ..query() }, &|n| n % 4000 != 0),
+            (Query { numbers: vec![Number::Begins(vec![long("20")])], ..query() }, &|_| false),
+            (Query { numbers: vec![Number::Begins(vec![long("20"), long("0216")])], ..query() }, &|n| {
+                n % 4000 == 0
+            }),
             (
                 Query {
                     numbers: vec![Number::Ends(vec!["0007".to_owned()])],

@@ -36,11 +36,25 @@ pub fn open(path: &Path) -> Result<Connection, StorageError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| StorageError::File { path: folder.display().to_string(), error })?;
     }
+    make_private(path)?;
     let connection = rusqlite::Connection::open(path).map_err(failed)?;
     set_up(&connection).map_err(failed)?;
     let mut connection = Connection::Sqlite(connection);
     migrations::migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// A file that is new is its owner's alone: telephone numbers are in it. SQLite gives those beside it the same rights.
+fn make_private(path: &Path) -> Result<(), StorageError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StorageError::File { path: path.display().to_string(), error }),
+    }
 }
 
 fn set_up(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {
@@ -129,4 +143,31 @@ pub fn empty_log(connection: &rusqlite::Connection) -> Result<bool, rusqlite::Er
 /// When the files cannot be read or written.
 pub fn checkpoint(connection: &rusqlite::Connection) -> Result<(i64, i64), rusqlite::Error> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_new_database_is_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("below/new.db");
+        let connection = open(&path).expect("it is made");
+        connection
+            .execute_batch("CREATE TABLE x (y INTEGER); INSERT INTO x VALUES (1)")
+            .expect("it is written");
+        let files = std::fs::read_dir(folder.path().join("below")).expect("a folder");
+        let modes: Vec<(String, u32)> = files
+            .map(|file| file.expect("a file"))
+            .map(|file| {
+                (file.file_name().to_string_lossy().into_owned(), file.metadata().expect("it is there"))
+            })
+            .map(|(name, metadata)| (name, metadata.permissions().mode() & 0o777))
+            .collect();
+        assert_eq!(modes.len(), 3, "with its log: {modes:?}");
+        assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+    }
 }

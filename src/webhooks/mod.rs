@@ -223,13 +223,21 @@ impl Webhooks {
         Ok(self.add(webhook, secrets).await?.map(|known| (known, shown)))
     }
 
-    /// Makes a new secret; the one of before signs too for a day. It is not shown again.
+    /// Makes a new secret; those of before sign too for a day. It is not shown again. None if too many would sign.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn rotate(&self, known: &Known) -> Result<String, StorageError> {
-        let secrets = self.change_secrets(known, |secrets| secrets.rotated(crate::clock::now())).await?;
-        Ok(secrets.shown())
+    pub async fn rotate(&self, known: &Known) -> Result<Option<String>, StorageError> {
+        let mut is_new = false;
+        let change = |secrets: Secrets| match secrets.rotated(crate::clock::now()) {
+            Some(rotated) => {
+                is_new = true;
+                rotated
+            }
+            None => secrets,
+        };
+        let secrets = self.change_secrets(known, change).await?;
+        Ok(is_new.then(|| secrets.shown()))
     }
 
     /// Delivers a small event at once, whatever the webhook wants; says whether it was taken.

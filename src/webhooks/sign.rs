@@ -12,6 +12,8 @@ use switchroom_domain::time::{Millis, Timestamp};
 const PREFIX: &str = "whsec_";
 /// How long the secret of before goes on signing after a new one was made.
 const BOTH: Millis = Millis::from_secs(24 * 3600);
+/// So many secrets sign at a time.
+pub const MOST: usize = 5;
 
 /// The secrets of a webhook, as they are encrypted. Only a receiver is to know them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,9 @@ pub struct Secrets {
     /// The one of before, and until when it signs too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<(String, i64)>,
+    /// Those before that one, in the same way, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<(String, i64)>,
 }
 
 impl fmt::Debug for Secrets {
@@ -33,7 +38,7 @@ impl Secrets {
     /// A random secret of 32 bytes.
     #[must_use]
     pub fn random() -> Self {
-        Self { current: STANDARD.encode(crate::random::bytes::<32>()), previous: None }
+        Self { current: STANDARD.encode(crate::random::bytes::<32>()), previous: None, earlier: Vec::new() }
     }
 
     /// The secret as the receiver is shown it, once.
@@ -42,10 +47,20 @@ impl Secrets {
         format!("{PREFIX}{}", self.current)
     }
 
-    /// A new secret; the one of before signs too for 24 hours.
+    /// A new secret; the one of before signs too for 24 hours, as those before it do that are not as old yet. None if
+    /// too many would.
     #[must_use]
-    pub fn rotated(self, now: Timestamp) -> Self {
-        Self { previous: Some((self.current, now.plus(BOTH).0)), ..Self::random() }
+    pub fn rotated(&self, now: Timestamp) -> Option<Self> {
+        let earlier: Vec<_> = self.before(now).cloned().collect();
+        // With the new one, and the one that was current.
+        let fits = earlier.len() + 2 <= MOST;
+        let previous = Some((self.current.clone(), now.plus(BOTH).0));
+        fits.then(|| Self { previous, earlier, ..Self::random() })
+    }
+
+    /// Those of before that still sign, the newest first.
+    fn before(&self, now: Timestamp) -> impl Iterator<Item = &(String, i64)> {
+        self.previous.iter().chain(&self.earlier).filter(move |(_, until)| now.0 < *until)
     }
 
     /// The value of `webhook-signature`: a signature by each secret that counts at this time. `at` is the value of
@@ -53,11 +68,9 @@ impl Secrets {
     #[must_use]
     pub fn sign(&self, id: &str, at: i64, body: &str, now: Timestamp) -> String {
         let mut signatures = one(&self.current, id, at, body);
-        if let Some((previous, until)) = &self.previous
-            && now.0 < *until
-        {
+        for (secret, _) in self.before(now) {
             signatures.push(' ');
-            signatures.push_str(&one(previous, id, at, body));
+            signatures.push_str(&one(secret, id, at, body));
         }
         signatures
     }
@@ -77,7 +90,7 @@ mod tests {
     use super::*;
 
     fn secrets(current: &str) -> Secrets {
-        Secrets { current: current.to_owned(), previous: None }
+        Secrets { current: current.to_owned(), previous: None, earlier: Vec::new() }
     }
 
     /// The example of the specification.
@@ -96,12 +109,33 @@ mod tests {
     #[test]
     fn after_a_rotation_both_sign_for_a_day() {
         let old = secrets("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        let new = old.clone().rotated(Timestamp(1000));
+        let new = old.rotated(Timestamp(1000)).expect("a new one");
         assert_ne!(new.shown(), old.shown());
         let sign = |secrets: &Secrets, now| secrets.sign("a", 1, "{}", Timestamp(now));
         let (both, later) = (sign(&new, 1000 + BOTH.0 - 1), sign(&new, 1000 + BOTH.0));
         assert_eq!(both, format!("{later} {}", sign(&old, 0)));
-        assert_eq!(new.rotated(Timestamp(1)).sign("a", 1, "{}", Timestamp(2)).split(' ').count(), 2);
+    }
+
+    #[test]
+    fn each_of_several_rotations_leaves_its_day_to_the_secrets_of_before() {
+        let sign = |secrets: &Secrets, now| secrets.sign("a", 1, "{}", Timestamp(now));
+        let first = secrets("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let mut now = first.clone();
+        for n in 1..MOST {
+            now = now.rotated(Timestamp(n as i64)).expect("a new one");
+            let text = sign(&now, 10);
+            assert_eq!(text.split(' ').count(), n + 1);
+            assert!(text.ends_with(&sign(&first, 0)), "the first signs still");
+        }
+        assert!(now.rotated(Timestamp(10)).is_none(), "one more would be too many");
+        // The first has had its day.
+        let later = now.rotated(Timestamp(BOTH.0 + 1)).expect("a new one");
+        assert_eq!(sign(&later, BOTH.0 + 1).split(' ').count(), MOST);
+        assert!(!sign(&later, BOTH.0 + 1).contains(&sign(&first, 0)));
+        // As it was written by versions that knew one secret of before.
+        let old: Secrets =
+            serde_json::from_str(r#"{"current":"YQ==","previous":["Yg==",5]}"#).expect("it is read");
+        assert_eq!(sign(&old, 4).split(' ').count(), 2);
     }
 
     #[test]

@@ -132,9 +132,48 @@ async fn a_token_that_is_made_beside_the_server_is_good_at_once_and_noted() {
         (&json!("switchroom token create"), &json!("command-line"))
     );
     assert!(entry["details"].to_string().contains("wall") && !audit.to_string().contains(&token), "{audit}");
+    // One for a device that is not there, or beside no store, would be good for nothing.
+    let nowhere =
+        ["token", "create", "--name", "x", "--role", "viewer", "--device", "nope", "--config", &config];
+    let nowhere = run(&house, &nowhere).await;
+    assert!(
+        nowhere.failed().contains("no device \"nope\"") && nowhere.err.contains("sim-1"),
+        "{}",
+        nowhere.err
+    );
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let (config, database) = (elsewhere.path().join("s.toml"), elsewhere.path().join("none.db"));
+    std::fs::write(&config, format!("[store]\nurl = \"sqlite://{}\"\n", database.display()))
+        .expect("it is written");
+    let config = config.display().to_string();
+    let none =
+        run(&house, &["token", "create", "--name", "x", "--role", "viewer", "--config", &config]).await;
+    let said = none.failed();
+    assert!(said.contains(&database.display().to_string()) && said.contains("--config"), "{said}");
+    assert!(!database.exists());
     // The server goes on with the chain.
     let body = json!({"name": "x", "role": "viewer"});
     assert_eq!(house.send("POST", "/tokens", Some(body), &[]).await.status, 201);
     let verdict = house.get("/audit/verify").await;
     assert_eq!((&verdict["intact"], &verdict["entries"]), (&json!(true), &json!(2)), "{verdict}");
+}
+
+/// What the environment gave is not said to be missing, and a page of JSON is told from what can be run again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_on_the_command_line_names_what_is_missing() {
+    let house = House::start(|config| config.devices = 1).await;
+    for (words, usage) in [
+        (&["hangup"][..], "switchroom hangup [OPTIONS] <CALL>"),
+        (&["dial", "200"], "switchroom dial [OPTIONS] <FROM> <TO>"),
+        (&["send", "sim-1"], "switchroom send [OPTIONS] <DEVICE> <JSON>"),
+    ] {
+        let ran = run(&house, words).await;
+        assert_eq!(ran.status, Some(2), "{words:?}");
+        assert!(ran.err.contains(usage) && !ran.err.contains("--token"), "{}", ran.err);
+    }
+    let page = house.service.folder().join("page.json");
+    let reports = house.get("/devices/sim-1/reports").await;
+    std::fs::write(&page, reports.to_string()).expect("it is written");
+    let ran = run(&house, &["replay", &page.display().to_string()]).await;
+    assert!(ran.failed().contains("Accept: application/x-ndjson"), "{}", ran.err);
 }

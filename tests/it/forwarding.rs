@@ -234,13 +234,22 @@ async fn a_record_is_taken_with_success_sent_twice_and_then_kept_in_its_file() {
     let of_other = house.get(&format!("/APICdr/{file}?device=other&pass={PASS}")).await.1;
     assert_eq!(of_other, [cdr("no-1"), cdr("no-3"), cdr("no-5")].concat());
     assert_eq!(house.file("").await, format!("{file}\n"));
-    let (_, page) = house.api(Method::GET, "/cdr-forwarding/deliveries?state=failed", None).await;
+    let (_, page) = house.api(Method::GET, "/cdr-forwarding/deliveries?state=kept", None).await;
+    assert_eq!(page["items"].as_array().map(Vec::len), Some(6), "{page}");
+    let (_, failed) = house.api(Method::GET, "/cdr-forwarding/deliveries?state=failed", None).await;
+    assert_eq!(failed["items"], json!([]));
     let last = &page["items"][0];
     assert_eq!(last["note"], format!("kept in APICdr/{file}"), "{last}");
     assert_eq!(last["attempts"].as_array().map(Vec::len), Some(2), "{last}");
     // The application server itself may fetch it without a password; whoever else may not.
     assert_eq!(house.get(&format!("/APICdr/{file}")).await.0, 200);
     house.set("savecall=1").await;
+    // Nor an admin who is limited to a device: files are of all.
+    let limited = json!({"name": "x", "role": "admin", "devices": ["om"]});
+    let limited = house.api(Method::POST, "/tokens", Some(limited)).await.1;
+    let pass = limited["token"].as_str().expect("a token");
+    let refused = house.get(&format!("/APICdr/{file}?pass={pass}")).await;
+    assert!(refused.0 == 401 && refused.1.contains("not limited"), "{refused:?}");
     for path in [format!("/APICdr/{file}"), "/APICdr/".to_owned(), format!("/APICdr/{file}?pass=wrong")] {
         assert_eq!(house.get(&path).await.0, 401, "{path}");
     }
@@ -326,7 +335,19 @@ async fn savecall_keeps_every_record_in_files_of_the_minutes_and_for_the_days_th
     house.wait_for("kept", 2).await;
     if names(hour()) == (day.clone(), name.clone()) {
         assert_eq!(house.file(&name).await, [cdr("a"), cdr("b")].concat());
-        assert_eq!(house.file(&format!("{day}/")).await, format!("{name}\n"));
+        let (_, in_folder) = name.split_once('/').expect("a folder");
+        assert_eq!(house.file(&format!("{day}/")).await, format!("{in_folder}\n"));
+        let of_failed = format!(
+            "INSERT INTO kept_cdr (cursor, device, day, minute, span, body) VALUES (-7, 'om', {day}, 0, NULL, 'x')"
+        );
+        assert_eq!(store::execute(folder.path(), &of_failed), 1);
+        assert_eq!(house.file(&format!("{day}/")).await, format!("{in_folder}\n"), "not in the folder");
+        assert_eq!(house.file("").await, format!("cdr_{day}.txt\n{name}\n"));
+        let answer = house.get(&format!("/APICdr/{day}/?pass={PASS}&foo=x")).await;
+        assert!(answer.0 == 400 && answer.1.contains("foo"), "{answer:?}");
+        let (_, page) = house.api(Method::GET, "/cdr-forwarding/deliveries", None).await;
+        assert_eq!(page["items"][0]["state"], "kept", "{page}");
+        assert_eq!(store::execute(folder.path(), "DELETE FROM kept_cdr WHERE cursor = -7"), 1);
     }
     house.set("savecall=1&filemin=10&callday=2").await;
     house.report("om", &cdr("c")).await;
@@ -407,7 +428,7 @@ async fn what_was_forwarded_and_what_is_in_files_is_all_there_was() {
     assert_eq!(status, 200, "{view}");
     let counts = |view: &Value| {
         let count = |name: &str| view[name].as_u64().expect("a count");
-        (count("records"), count("arrived"), count("imported"), count("unreadable"))
+        (count("records"), count("known"), count("taken"), count("unreadable"))
     };
     assert_eq!(counts(&view), (4, 0, 4, 0), "{view}");
     assert_eq!(house.records().await, all);
@@ -438,4 +459,100 @@ async fn what_was_forwarded_and_what_is_in_files_is_all_there_was() {
     ] {
         assert_eq!(house.api(Method::POST, path, Some(body.clone())).await.0, status, "{path} {body}");
     }
+}
+
+/// A record of yesterday that no report told of: when its call was, how long they talked, and what explains it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_record_stands_for_a_call_of_its_own_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let house = House::start(folder.path()).await;
+    let yesterday =
+        jiff::Timestamp::now().in_tz("Asia/Shanghai").expect("a zone").yesterday().expect("a day");
+    let (day, local) = (yesterday.date(), yesterday.strftime("%Y%m%d"));
+    let file = format!(
+        "<Cdr id=\"y-0\"><callid>9</callid><TimeStart>{local}150000</TimeStart><Type>IN</Type><Route>IP</Route>\
+         <CPN>13012345678</CPN><CDPN>200</CDPN><TimeEnd>{local}150100</TimeEnd><Duration>45</Duration></Cdr>"
+    );
+    let at = |hour: i8, minute: i8, second: i8| {
+        let local = day.at(hour, minute, second, 0).in_tz("Asia/Shanghai").expect("a time");
+        local.timestamp()
+    };
+    let (status, view) =
+        house.api(Method::POST, "/devices/om/cdr-files", Some(Value::String(file.clone()))).await;
+    assert_eq!((status, &view["known"], &view["taken"]), (200, &json!(0), &json!(1)), "{view}");
+    let mut page = Value::Null;
+    let told = eventually(PATIENCE, async || {
+        page = house.api(Method::GET, "/conversations", None).await.1;
+        page["items"].as_array().is_some_and(|items| !items.is_empty())
+    });
+    assert!(told.await, "{page}");
+    let conversation = &page["items"][0];
+    let time = |name: &str| conversation[name].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    assert_eq!(time("started_at"), Some(at(15, 0, 0)), "{conversation}");
+    assert_eq!(time("answered_at"), Some(at(15, 0, 15)), "{conversation}");
+    assert_eq!(time("ended_at"), Some(at(15, 1, 0)), "{conversation}");
+    assert_eq!(conversation["talk_seconds"], 45.0, "{conversation}");
+    // The sums of that hour, and nothing of today.
+    let (since, until) = (at(15, 0, 0), at(16, 0, 0));
+    let sums = house.api(Method::GET, &format!("/statistics?since={since}&until={until}"), None).await.1;
+    let line = &sums["items"][0];
+    assert_eq!((&line["answered"], &line["talk_seconds"]), (&json!(1), &json!(45.0)), "{sums}");
+    let call = conversation["id"].as_str().expect("an id");
+    let timeline = house.api(Method::GET, &format!("/calls/{call}/timeline"), None).await.1;
+    assert_eq!(timeline["conversation"]["id"], call, "{timeline}");
+    let entries = timeline["entries"].as_array().expect("entries");
+    let names: Vec<&str> = entries.iter().filter_map(|entry| entry["report"]["name"].as_str()).collect();
+    let kinds: Vec<&str> = entries.iter().filter_map(|entry| entry["event"]["type"].as_str()).collect();
+    assert_eq!(names, ["cdr_filed"], "{timeline}");
+    assert_eq!(kinds, ["switchroom.cdr.recorded", "switchroom.conversation.completed"], "{timeline}");
+
+    // As it is to who is in it, and to nobody else.
+    for (extension, status) in [("200", 200), ("205", 404)] {
+        let agent = json!({"name": "x", "role": "agent", "extensions": [extension]});
+        let token = house.api(Method::POST, "/tokens", Some(agent)).await.1["token"].clone();
+        let url = format!("http://{}/api/v1/calls/{call}/timeline", house.service.api);
+        let request = house.client.get(url).bearer_auth(token.as_str().expect("a token"));
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{extension}");
+        let text = answer.text().await.expect("text");
+        assert_eq!(text.contains("cdr_filed"), status == 200, "{text}");
+    }
+    // Once more it is known here, and the day says that it came from a file.
+    let (_, view) = house.api(Method::POST, "/devices/om/cdr-files", Some(Value::String(file))).await;
+    assert_eq!((&view["known"], &view["taken"]), (&json!(1), &json!(0)), "{view}");
+    let day = &view["days"][0];
+    assert_eq!((&day["arrived"], &day["imported"]), (&json!(0), &json!(1)), "{view}");
+}
+
+/// What holds no record is refused, and by which types a file can be sent is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_records_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let house = House::start(folder.path()).await;
+    let path = "/devices/om/cdr-files";
+    for text in ["", "hello", "<!doctype html><html><body>404</body></html>"] {
+        let (status, problem) = house.api(Method::POST, path, Some(Value::String(text.to_owned()))).await;
+        assert_eq!(status, 422, "{text}: {problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("<Cdr")), "{problem}");
+    }
+    let timeless = "<Cdr id=\"a\"><callid>2</callid><TimeStart>xx</TimeStart><Type>OU</Type></Cdr>";
+    let (status, view) = house.api(Method::POST, path, Some(Value::String(timeless.to_owned()))).await;
+    assert_eq!((status, &view["taken"], &view["unreadable"]), (200, &json!(0), &json!(1)), "{view}");
+    let send = async |kind: &str, body: String| {
+        let url = format!("http://{}/api/v1{path}", house.service.api);
+        let request = house.client.post(url).bearer_auth(TOKEN).header("Content-Type", kind).body(body);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    for (kind, status) in [
+        ("application/xml", 200),
+        ("text/xml; charset=utf-8", 200),
+        ("application/octet-stream", 200),
+        ("image/png", 400),
+        ("application/json", 400),
+    ] {
+        let answer = send(kind, cdr("x-0")).await;
+        assert_eq!(answer.0, status, "{kind}: {}", answer.1);
+    }
+    assert!(send("image/png", cdr("x-0")).await.1.contains("application/octet-stream"));
 }

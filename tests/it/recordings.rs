@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use switchroom::config::{Config, S3Config};
 use switchroom_simulator::RecordingFault;
 use switchroom_test_support::s3::Bucket;
-use switchroom_test_support::{Service, TOKEN, eventually};
+use switchroom_test_support::{Service, TOKEN, eventually, store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::House;
@@ -125,6 +125,18 @@ async fn a_recording_is_fetched_checked_and_played_to_those_who_may_hear_it() {
     assert_eq!((whole.status, &whole.headers["content-type"]), (200, &"audio/wav".parse().expect("a value")));
     assert_eq!(sha256(&whole.bytes), found[0]["sha256"].as_str().expect("a hash"));
     assert!(whole.headers["content-disposition"].to_str().is_ok_and(|name| name.contains(".wav\"")));
+    // Who has it already is not given it again.
+    let etag = whole.headers["etag"].to_str().expect("text").to_owned();
+    for (tags, status) in [
+        (etag.clone(), 304),
+        (format!("\"other\", W/{etag}"), 304),
+        ("*".to_owned(), 304),
+        ("\"other\"".to_owned(), 200),
+    ] {
+        let again = hear(&house, "GET", id, TOKEN, &[("If-None-Match", &tags)]).await;
+        assert_eq!((again.status, again.bytes.is_empty()), (status, status == 304), "{tags}");
+        assert_eq!(again.headers["etag"], etag, "{tags}");
+    }
     let part = hear(&house, "GET", id, TOKEN, &[("Range", "bytes=10-59")]).await;
     assert_eq!((part.status, part.bytes.as_slice()), (206, &whole.bytes[10..60]));
     assert_eq!(part.headers["content-range"], format!("bytes 10-59/{size}"));
@@ -254,6 +266,18 @@ async fn what_is_not_there_is_missing_after_the_last_try_and_can_be_asked_for_ag
     ] {
         assert!(metrics.contains(line), "{line} is missing");
     }
+    // Of one whose name was erased with a number nothing can be fetched.
+    let erased =
+        "UPDATE recording SET body = replace(body, '.wav', 'xxxxxxxxxxx.wav') WHERE state = 'missing'";
+    assert_eq!(store::execute(folder.path(), erased), 1);
+    let other = found[1]["id"].as_str().expect("an id");
+    let answer = house.send("POST", &format!("/recordings/{other}/fetch"), None, &[]).await;
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    assert!(
+        answer.body["detail"].as_str().is_some_and(|detail| detail.contains("erased")),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,11 @@ const MOST: usize = 64;
 const DOUBLED: Millis = Millis::from_secs(1);
 /// A record's times have no milliseconds.
 const COARSE: Millis = Millis(1500);
+/// A part of a call rings, waits and hears menus for at most so long beside its talk, as far as a record's times are
+/// believed: a device's clock may be set while it goes on.
+const BESIDE_TALK: Millis = Millis::from_secs(3600);
+/// And no record is believed that it spans more.
+const LONGEST: Millis = Millis::from_secs(7 * 24 * 3600);
 
 /// What is kept of a call for its conversation; see the module.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -64,7 +69,9 @@ struct Pass {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Part {
     id: CdrId,
-    received_at: Timestamp,
+    /// When what it is of was over: when it came, or, if it came late from a file, when it says.
+    #[serde(alias = "received_at")]
+    over_at: Timestamp,
     kind: Text,
     route: Option<Text>,
     side: CdrSide,
@@ -81,13 +88,12 @@ struct Part {
 }
 
 impl Part {
-    fn new(id: CdrId, at: Timestamp, cdr: &CdrFact) -> Self {
-        let span = cdr.started_at.zip(cdr.ended_at).map(|(from, to)| Millis(to.since(from).0.max(0)));
+    fn new(id: CdrId, over_at: Timestamp, cdr: &CdrFact) -> Self {
         let named = |name: &str| cdr.extra.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         let status = named("status").or_else(|| named("disposition")).map(|(_, word)| word.clone());
         Self {
             id,
-            received_at: at,
+            over_at,
             kind: cdr.kind.clone(),
             route: cdr.route.clone(),
             side: cdr.side,
@@ -95,7 +101,7 @@ impl Part {
             from: cdr.from.clone(),
             to: cdr.to.clone(),
             trunk: cdr.trunk.clone(),
-            span,
+            span: span(cdr),
             duration: cdr.duration,
             recording: cdr.recording.clone().filter(|file| !file.is_empty()),
             status,
@@ -125,6 +131,15 @@ impl Part {
     fn is_status(&self, word: &str) -> bool {
         self.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case(word))
     }
+}
+
+/// How long what a record is of took, as far as its times can be believed; else its talk.
+#[must_use]
+pub fn span(cdr: &CdrFact) -> Option<Millis> {
+    let talk = cdr.duration.map(|seconds| Millis::from_secs(seconds.into()));
+    let most = talk.map_or(LONGEST.0, |talk| talk.0.saturating_add(BESIDE_TALK.0).min(LONGEST.0));
+    let by_clock = cdr.started_at.zip(cdr.ended_at).map(|(from, to)| to.since(from));
+    by_clock.filter(|span| (0..=most).contains(&span.0)).or_else(|| talk.filter(|talk| *talk <= LONGEST))
 }
 
 fn push<T: PartialEq>(list: &mut Vec<T>, item: T) {
@@ -197,9 +212,9 @@ impl Story {
         self.due = Some(now + SETTLES);
     }
 
-    /// A record of it came; true if its conversation has been told before.
-    pub fn recorded(&mut self, id: CdrId, now: Timestamp, cdr: &CdrFact) -> bool {
-        push(&mut self.records, Part::new(id, now, cdr));
+    /// A record of it came, of what was over then; true if its conversation has been told before.
+    pub fn recorded(&mut self, id: CdrId, now: Timestamp, over_at: Timestamp, cdr: &CdrFact) -> bool {
+        push(&mut self.records, Part::new(id, over_at, cdr));
         if self.due.is_some() {
             self.due = Some(now + SETTLES);
         }
@@ -338,11 +353,11 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
     let records = &story.records;
     let mut ended_at = call.ended_at.unwrap_or(call.heard_at);
     // An end that no report told was noticed late; the last record came when it was over.
-    let last = records.iter().map(|part| part.received_at).max();
+    let last = records.iter().map(|part| part.over_at).max();
     if let Some(last) = last.filter(|last| call.basis == Basis::Inferred && *last > call.started_at) {
         ended_at = ended_at.min(last);
     }
-    let began = |part: &Part| part.span.map(|span| part.received_at.minus(span));
+    let began = |part: &Part| part.span.map(|span| part.over_at.minus(span));
     // Its first reports may be lost: a record spans what it is of.
     let earliest = records.iter().filter_map(began).min();
     let started_at = match earliest {
@@ -354,7 +369,9 @@ pub fn conversation(call: &Call, device: &DeviceId) -> Conversation {
     let both_answered = call.direction != Direction::Callback || talk.len() >= 2 || whole.is_some();
     let by_record = talk.first().filter(|_| call.answered_at.is_none() && both_answered);
     let answered_at = call.answered_at.or_else(|| {
-        by_record.map(|(part, seconds)| part.received_at.minus(Millis::from_secs((*seconds).into())))
+        let answered =
+            |(part, seconds): &(&Part, u32)| part.over_at.minus(Millis::from_secs((*seconds).into()));
+        by_record.map(answered).map(|at| at.max(started_at))
     });
     let callback = records.iter().find(|part| is_callback(call, part));
     let answered_by = story.answered_by.clone().or_else(|| {
@@ -479,7 +496,7 @@ fn transfers(call: &Call) -> Vec<Transfer> {
     let recorded = |pass: &Pass| {
         let of =
             |part: &&Part| part.side == CdrSide::Extension && (part.to == pass.by || part.from == pass.by);
-        story.records.iter().filter(of).any(|part| part.received_at <= pass.at + SETTLES)
+        story.records.iter().filter(of).any(|part| part.over_at <= pass.at + SETTLES)
     };
     // Its report came after those of whom it was forwarded to.
     let joined_before = |pass: &Pass| {

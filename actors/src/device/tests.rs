@@ -481,6 +481,80 @@ fn a_record_of_a_file_ends_nothing_that_lives() {
     assert_eq!(cell.events.iter().filter(is_told).count(), 1);
 }
 
+fn timed(id: &str, (from, to): (i64, i64), seconds: u32) -> CdrFact {
+    CdrFact {
+        wire_id: id.into(),
+        from: Some("13012345678".into()),
+        to: Some("200".into()),
+        kind: "IN".into(),
+        direction: Some(Direction::Inbound),
+        started_at: Some(Timestamp(from)),
+        ended_at: Some(Timestamp(to)),
+        duration: Some(seconds),
+        ..CdrFact::default()
+    }
+}
+
+fn conversation_of(cell: &Cell) -> switchroom_domain::conversation::Conversation {
+    let told = cell.events.iter().filter(|event| event.kind == EventKind::ConversationCompleted);
+    let all: Vec<_> = told.filter_map(|event| event.data.conversation.as_deref().cloned()).collect();
+    <[_; 1]>::try_from(all).map(|[only]| only).expect("one conversation")
+}
+
+/// What a record of a file is of was over when it says, not when the file came.
+#[test]
+fn a_record_of_a_file_tells_when_its_call_was_answered() {
+    let mut cell = Cell::new();
+    let cdr = Box::new(timed("old-0", (-90_000_000, -89_940_000), 45));
+    cell.after(10, F(Fact::CdrFiled { cdr, call: None }));
+    cell.wait(5_000);
+    let conversation = conversation_of(&cell);
+    assert_eq!(conversation.started_at, Timestamp(-90_000_000));
+    assert_eq!(conversation.answered_at, Some(Timestamp(-89_985_000)));
+    assert_eq!(conversation.ended_at, Timestamp(-89_940_000));
+    assert_eq!(conversation.talk_seconds, Some(45.0));
+}
+
+/// The device's clock was set while the call went on: what its record spans is not believed.
+#[test]
+fn a_clock_that_was_set_moves_no_call_into_the_past() {
+    const DECADES: i64 = 26 * 365 * 86_400_000;
+    for (span, seconds, began) in [
+        // Of a call that nothing else is known of, its talk is left.
+        (DECADES, 1, -1_000),
+        (DECADES, 800_000_000, 0),
+        (-DECADES, 7, -7_000),
+        (8 * 3_600_000, 7, -7_000),
+        // It rang, or was talked, for long.
+        (1_800_000, 7, -1_800_000),
+        (90_000_000, 88_000_000 / 1000, -90_000_000),
+    ] {
+        let mut cell = Cell::new();
+        let mut record = timed("0", (1_000_000 - span, 1_000_000), seconds);
+        record.visitor = Some("22".into());
+        cell.after(0, F(Fact::Cdr(Box::new(record))));
+        cell.wait(3_000);
+        cell.wait(3_000);
+        let conversation = conversation_of(&cell);
+        assert_eq!(conversation.started_at, Timestamp(1_000_000 + began), "{span} {seconds}");
+        assert!(conversation.answered_at.is_some_and(|at| at >= conversation.started_at), "{span} {seconds}");
+    }
+    // Nor one whose reports came.
+    let mut cell = Cell::new();
+    for fact in inbound_reports() {
+        cell.after(300, fact);
+    }
+    let began = cell.only_call().started_at;
+    let now = cell.now;
+    let mut record = timed("0", (now - DECADES, now), 1);
+    record.visitor = Some("22".into());
+    cell.after(300, F(Fact::Cdr(Box::new(record))));
+    cell.after(10, call(Happening::Ended, vec![visitor()]));
+    cell.wait(10_000);
+    cell.wait(10_000);
+    assert_eq!(conversation_of(&cell).started_at, began);
+}
+
 /// Random reports in random order: the state stays sane, whatever comes.
 #[test]
 fn any_report_at_any_time() {

@@ -143,6 +143,15 @@ impl Minter {
         ReportId(Self::nth(seed, 0))
     }
 
+    /// Was this id minted of that seed?
+    #[must_use]
+    pub fn has_minted(seed: IdSeed, id: Uuid) -> bool {
+        // The count stands in it.
+        let bytes = id.as_bytes();
+        let n = (u64::from(bytes[6] & 0x0F) << 8) | u64::from(bytes[7]);
+        Self::nth(seed, n) == id
+    }
+
     /// The next UUIDv7: time from the seed, the rest mixed from the seed and a count.
     pub fn mint(&mut self) -> Uuid {
         self.next += 1;
@@ -193,5 +202,7 @@ mod tests {
         assert!(first.iter().all(|id| id.get_version_num() == 7));
         let other = ids(Minter::new(IdSeed { entropy: 43, ..seed }));
         assert!(first.iter().all(|id| !other.contains(id)));
+        assert!(first.iter().all(|id| Minter::has_minted(seed, *id)));
+        assert!(other.iter().all(|id| !Minter::has_minted(seed, *id)));
     }
 }

@@ -2,6 +2,7 @@
 
 mod devices;
 mod guarding;
+mod mistakes;
 mod privacy;
 mod roles;
 mod serving;

@@ -390,19 +390,18 @@ async fn a_recording_that_is_erased_while_it_is_fetched_does_not_come_back() {
     let page = service.until("/api/v1/recordings", |page| page["items"][0]["state"] == "missing").await;
     let id = page["items"][0]["id"].as_str().expect("an id").to_owned();
     give.send(()).expect("it waits");
-    // The device is asked again once that try has ended.
-    let again = service.post(&format!("/api/v1/recordings/{id}/fetch"), json!({})).await;
-    assert_eq!(again.status, 202, "{}", again.text);
-    asked.recv().await.expect("it is fetched again");
+    let ended = async || service.get("/metrics").await.text.contains("\nswitchroom_recordings_pending 0\n");
+    let ended = switchroom_test_support::eventually(std::time::Duration::from_secs(10), ended).await;
+    assert!(ended, "the try goes on");
     assert_eq!(audio(&service), Vec::<std::path::PathBuf>::new());
     let meta = service.get(&format!("/api/v1/recordings/{id}/meta")).await.json();
-    assert_eq!((&meta["state"], &meta["from"]), (&json!("fetching"), &json!("xxxxxxxxxxx")), "{meta}");
+    assert_eq!((&meta["state"], &meta["from"]), (&json!("missing"), &json!("xxxxxxxxxxx")), "{meta}");
+    // Its name on the device is erased, too.
+    let again = service.post(&format!("/api/v1/recordings/{id}/fetch"), json!({})).await;
+    again.problem(409, "conflict");
     let events = service.get("/api/v1/events?limit=1000").await.text;
     assert!(!events.contains("recording.available"), "{events}");
     assert_eq!(places(&service, "13012345678").await, Vec::<String>::new());
-    // Somebody who asks for it has it.
-    give.send(()).expect("it waits");
-    service.until(&format!("/api/v1/recordings/{id}/meta"), |meta| meta["state"] == "available").await;
     service.app.stop().await;
 }
 

@@ -199,6 +199,7 @@ async fn an_agent_sees_the_calls_of_its_own_extensions() {
 #[actix::test]
 async fn a_token_is_shown_once_and_ends_when_it_is_removed() {
     let service = Service::start().await;
+    service.add_device("a").await;
     let made =
         service.post("/api/v1/tokens", json!({"name": "board", "role": "viewer", "devices": ["a"]})).await;
     let (id, token) = (made.json()["id"].clone(), made.json()["token"].clone());

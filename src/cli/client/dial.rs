@@ -10,6 +10,7 @@ use super::{Client, ServerArgs, block_on};
 /// Options of `switchroom dial`.
 #[derive(Debug, clap::Args)]
 #[command(
+    override_usage = "switchroom dial [OPTIONS] <FROM> <TO>",
     after_help = "Examples:\n  switchroom dial 200 201\n  switchroom dial 200 13012345678 --device hotel-1 --trunk 888\n  \
     switchroom dial out:13012345678 out:02167103750\n  switchroom dial menu:1 201\n\n\
     A number of up to six digits is an extension if the device has it, everything else an outside number; ext: and out: say \

@@ -12,6 +12,7 @@ use super::{Client, ServerArgs, block_on};
 /// Options of `switchroom send`.
 #[derive(Debug, clap::Args)]
 #[command(
+    override_usage = "switchroom send [OPTIONS] <DEVICE> <JSON>",
     after_help = "Examples:\n  switchroom send hotel-1 '{\"command\": \"hold\", \"extension\": \"200\"}'\n  \
     switchroom send hotel-1 '{\"command\": \"query\", \"target\": {\"extension\": \"200\"}}' --json\n  \
     switchroom send hotel-1 - < command.json\n\nEvery command and its fields are in docs/commands.md."

@@ -15,7 +15,7 @@ use switchroom_domain::view::{Basis, CallState, Direction, LegKind};
 use super::{CellState, StoredCdr};
 use crate::call_leg::LegState;
 use crate::device::call::Call;
-use crate::device::conversation::conversation;
+use crate::device::conversation::{conversation, span};
 use crate::entity::Phase;
 
 /// How long a record waits for its call.
@@ -119,12 +119,12 @@ impl CellState {
         }
     }
 
-    /// The record is part of this call's conversation.
-    pub(super) fn record_for(&mut self, call: CallId, id: CdrId, cdr: &CdrFact) {
+    /// The record is part of this call's conversation; what it is of was over then.
+    pub(super) fn record_for(&mut self, call: CallId, id: CdrId, cdr: &CdrFact, over_at: Timestamp) {
         let now = self.now;
         let calls = self.calls.iter_mut().chain(&mut self.ended).chain(&mut self.recorded);
         let Some(call) = calls.into_iter().find(|of| of.id == call) else { return };
-        if call.story.recorded(id, now, cdr) {
+        if call.story.recorded(id, now, over_at, cdr) {
             let id = call.id;
             self.amend(id);
         }
@@ -149,14 +149,13 @@ impl CellState {
         let id = stored.cdr.id;
         stored.cdr.call = Some(call);
         self.pending.joined.push(stored);
-        self.record_for(call, id, &cdr);
+        self.record_for(call, id, &cdr, received_at);
     }
 
     /// A call of which nothing but this record is known.
     pub(super) fn call_of_record(&mut self, cdr: &CdrFact, ended_at: Timestamp) -> CallId {
         let id = CallId(self.mint());
-        let span = cdr.started_at.zip(cdr.ended_at).map_or(0, |(from, to)| to.since(from).0.max(0));
-        let mut call = Call::new(id, ended_at.minus(Millis(span)));
+        let mut call = Call::new(id, ended_at.minus(span(cdr).unwrap_or_default()));
         call.direction = cdr.direction.unwrap_or_else(|| direction(cdr));
         call.key.clone_from(&cdr.callid);
         call.trunk = cdr.trunk.clone().filter(|trunk| !trunk.is_empty());

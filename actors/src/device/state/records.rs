@@ -34,6 +34,11 @@ impl CellState {
             self.records.remove(0);
         }
         self.records.push(fingerprint);
+        // One from a file comes long after what it is of.
+        let over_at = match filed {
+            None => self.now,
+            Some(_) => cdr.ended_at.unwrap_or(self.now).min(self.now),
+        };
         let call = match filed {
             None => self.call_of(&cdr, self.now),
             Some(Some(call)) => Some(call),
@@ -41,13 +46,12 @@ impl CellState {
                 // The device uses these ids again.
                 let (callid, visitor, outer) = (None, None, None);
                 let alone = CdrFact { callid, visitor, outer, ..cdr.clone() };
-                let ended_at = cdr.ended_at.unwrap_or(self.now).min(self.now);
-                Some(self.call_of_record(&alone, ended_at))
+                Some(self.call_of_record(&alone, over_at))
             }
         };
         let id = CdrId(self.mint());
         if let Some(call) = call {
-            self.record_for(call, id, &cdr);
+            self.record_for(call, id, &cdr, over_at);
         }
         let data = EventData {
             cdr: Some(id),
