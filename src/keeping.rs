@@ -448,7 +448,7 @@ async fn forget_recording(
         let mut forgotten = recordings::without(&seen, number)?;
         forgotten.state = RecordingState::Missing;
         forgotten.next_try_at = None;
-        forgotten.error = Some(crate::storage::recordings::ERASED.to_owned());
+        forgotten.error = Some(recordings::ERASED.to_owned());
         (forgotten.stored_as, forgotten.sha256, forgotten.size) = (None, None, None);
         forgotten.parts.clear();
         let is_forgotten = services
