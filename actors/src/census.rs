@@ -1,10 +1,11 @@
 //! How many of what there are, counted as it changes: gauges that a scrape reads without asking anyone.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use switchroom_domain::id::DeviceId;
+use switchroom_domain::time::Timestamp;
 
 /// Counts over all cells. Each cell adds and takes away its own; a cell that is dropped takes away the rest.
 #[derive(Debug, Default)]
@@ -21,15 +22,62 @@ pub struct Census {
     pub legs: AtomicI64,
     /// Queues.
     pub queues: AtomicI64,
-    /// Calls that wait in a queue, by device; who has none is not there.
-    waiting: Mutex<HashMap<DeviceId, i64>>,
+    /// How each device does whose cell lives.
+    vitals: Mutex<HashMap<DeviceId, Arc<Vitals>>>,
 }
 
 impl Census {
-    /// Calls that wait in a queue, by device.
+    /// How each device does whose cell lives.
     #[must_use]
-    pub fn waiting(&self) -> HashMap<DeviceId, i64> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn vitals(&self) -> HashMap<DeviceId, Arc<Vitals>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DeviceId, Arc<Vitals>>> {
+        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a device does, kept by its cell as it changes: five thousand of them are read without asking any.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    /// In milliseconds; 0 before the first.
+    last_report: AtomicI64,
+    boots: AtomicU64,
+    unreachable: AtomicBool,
+    trunks: [AtomicI64; 5],
+    waiting: AtomicI64,
+}
+
+impl Vitals {
+    /// When its last report came.
+    #[must_use]
+    pub fn last_report_at(&self) -> Option<Timestamp> {
+        Some(Timestamp(self.last_report.load(Relaxed))).filter(|at| at.0 != 0)
+    }
+
+    /// How often it was reported to have started.
+    #[must_use]
+    pub fn boots(&self) -> u64 {
+        self.boots.load(Relaxed)
+    }
+
+    /// It was heard of, and answers.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.last_report_at().is_some() && !self.unreachable.load(Relaxed)
+    }
+
+    /// Its trunks by state (index: [`switchroom_domain::view::TrunkState`] as number).
+    #[must_use]
+    pub fn trunks(&self) -> [i64; 5] {
+        std::array::from_fn(|i| self.trunks[i].load(Relaxed))
+    }
+
+    /// Calls that wait in a queue.
+    #[must_use]
+    pub fn waiting(&self) -> i64 {
+        self.waiting.load(Relaxed)
     }
 }
 
@@ -42,7 +90,7 @@ pub struct CellCount {
     calls: [i64; 4],
     legs: i64,
     queues: i64,
-    waiting: i64,
+    vitals: Arc<Vitals>,
     census: Arc<Census>,
 }
 
@@ -60,16 +108,9 @@ impl CellCount {
     #[must_use]
     pub fn new(device: DeviceId, census: Arc<Census>) -> Self {
         census.devices.fetch_add(1, Relaxed);
-        Self {
-            device,
-            extensions: [0; 5],
-            trunks: [0; 5],
-            calls: [0; 4],
-            legs: 0,
-            queues: 0,
-            waiting: 0,
-            census,
-        }
+        let vitals = Arc::<Vitals>::default();
+        census.lock().insert(device.clone(), Arc::clone(&vitals));
+        Self { device, extensions: [0; 5], trunks: [0; 5], calls: [0; 4], legs: 0, queues: 0, vitals, census }
     }
 
     /// Extensions of this state: so many more.
@@ -80,6 +121,16 @@ impl CellCount {
     /// Trunks of this state: so many more.
     pub fn trunks(&mut self, class: u8, by: i64) {
         shift!(self.trunks[usize::from(class)], by);
+        if let Some(count) = self.vitals.trunks.get(usize::from(class)) {
+            count.fetch_add(by, Relaxed);
+        }
+    }
+
+    /// What was heard of the device so far.
+    pub fn heard(&self, last_report: Option<Timestamp>, boots: u64, unreachable: bool) {
+        self.vitals.last_report.store(last_report.map_or(0, |at| at.0), Relaxed);
+        self.vitals.boots.store(boots, Relaxed);
+        self.vitals.unreachable.store(unreachable, Relaxed);
     }
 
     /// Live calls by direction: so many now.
@@ -105,20 +156,8 @@ impl CellCount {
     }
 
     /// Waiting calls: so many more.
-    pub fn waiting(&mut self, by: i64) {
-        self.waiting += by;
-        let mut waiting = self.census.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.waiting == 0 {
-            waiting.remove(&self.device);
-        } else {
-            waiting.insert(self.device.clone(), self.waiting);
-        }
-    }
-
-    /// How many trunks, by state.
-    #[must_use]
-    pub const fn trunks_by_state(&self) -> [i64; 5] {
-        self.trunks
+    pub fn waiting(&self, by: i64) {
+        self.vitals.waiting.fetch_add(by, Relaxed);
     }
 
     /// How many extensions, by state.
@@ -140,6 +179,10 @@ impl Drop for CellCount {
         self.census.devices.fetch_sub(1, Relaxed);
         self.census.legs.fetch_sub(self.legs, Relaxed);
         self.census.queues.fetch_sub(self.queues, Relaxed);
-        self.waiting(-self.waiting);
+        let mut vitals = self.census.lock();
+        // Another cell of the device may live already.
+        if vitals.get(&self.device).is_some_and(|known| Arc::ptr_eq(known, &self.vitals)) {
+            vitals.remove(&self.device);
+        }
     }
 }

@@ -8,14 +8,14 @@ use actix_web::{FromRequest, dev::Payload};
 use actix_web::{HttpRequest, HttpResponse, web};
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde::{Deserialize, Serialize};
-use switchroom_actors::device::messages::{GetCalls, GetExtensions, GetGroups, GetStatus, GetTrunks};
+use switchroom_actors::device::messages::{GetCalls, GetExtensions, GetGroups, GetTrunks};
 use utoipa::{IntoParams, ToSchema};
 
 use super::State;
 use super::auth::Caller;
 use super::error::{Problem, ProblemBody};
 use super::input::Params;
-use super::view::{ask, ask_all, device};
+use super::view::{ask, device};
 use crate::devices::Device;
 use crate::link::yeastar::LoginState;
 use crate::metrics::{Detail, DeviceGauges, EXTENSION_STATES, TRUNK_STATES};
@@ -37,37 +37,30 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
     if let Some(caller) = caller(&request).await {
         caller.require_unscoped()?;
     }
-    let metrics = &state.services.metrics;
-    if metrics.per_device() {
-        for (device, status) in ask_all(state.services.registry.all(), || GetStatus).await {
-            // One whose cell is busy keeps what it had.
-            let Some(status) = status else { continue };
-            let told = device.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (model, firmware) = (told.model.unwrap_or_default(), told.firmware.unwrap_or_default());
-            let is = DeviceGauges {
-                up: status.last_report_at.is_some() && !status.unreachable,
-                last_report: status.last_report_at.map(|time| time.0 as f64 / 1000.0),
-                boots: status.boots,
-                clock_skew: device.clock_offset().map(|seconds| seconds as f64),
-                trunks: status.trunks_by_state,
-                info: [&device.settings.site, device.settings.dialect.as_str(), &model, &firmware],
-            };
-            metrics.device(device.settings.id.as_str(), &is);
-        }
-    }
-    for device in state.services.registry.all() {
-        let (waiting, is_silent) = (device.handle.commands_waiting(), device.handle.is_silent());
-        metrics.commands(device.settings.id.as_str(), waiting, is_silent);
-        let login = device.login().map(|login| login.state == LoginState::LoggedIn);
-        metrics.login(device.settings.id.as_str(), login);
-    }
-    let census = &state.services.census;
-    let devices = state.services.registry.all();
-    let waiting = census.waiting();
-    let mut by_site = BTreeMap::new();
+    let (metrics, census) = (&state.services.metrics, &state.services.census);
+    let (devices, vitals) = (state.services.registry.all(), census.vitals());
+    let mut by_site: BTreeMap<String, i64> = BTreeMap::new();
     for device in &devices {
-        let count = waiting.get(&device.settings.id).copied().unwrap_or(0);
-        *by_site.entry(device.settings.site.clone()).or_insert(0) += count;
+        let settings = &device.settings;
+        let (waiting, is_silent) = (device.handle.commands_waiting(), device.handle.is_silent());
+        metrics.commands(settings.id.as_str(), waiting, is_silent);
+        let login = device.login().map(|login| login.state == LoginState::LoggedIn);
+        metrics.login(settings.id.as_str(), login);
+        let in_queues = by_site.entry(settings.site.clone()).or_default();
+        // One whose cell is being rebuilt keeps what it had.
+        let Some(vitals) = vitals.get(&settings.id) else { continue };
+        *in_queues += vitals.waiting();
+        let told = device.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (model, firmware) = (told.model.unwrap_or_default(), told.firmware.unwrap_or_default());
+        let is = DeviceGauges {
+            up: vitals.is_up(),
+            last_report: vitals.last_report_at().map(|time| time.0 as f64 / 1000.0),
+            boots: vitals.boots(),
+            clock_skew: device.clock_offset().map(|seconds| seconds as f64),
+            trunks: vitals.trunks(),
+            info: [&settings.site, settings.dialect.as_str(), &model, &firmware],
+        };
+        metrics.device(settings.id.as_str(), &is);
     }
     metrics.waiting(&by_site);
     let depth: usize = devices.iter().map(|device| device.handle.depth()).sum();

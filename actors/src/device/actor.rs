@@ -514,6 +514,7 @@ impl Cell {
         }
         self.state = state;
         self.recount_calls();
+        self.tell_vitals();
     }
 
     fn extension(&mut self, number: Text) -> Addr<Extension> {
@@ -591,6 +592,12 @@ impl Cell {
             }
         }
         self.recount_calls();
+        self.tell_vitals();
+    }
+
+    fn tell_vitals(&self) {
+        let state = &self.state;
+        self.count.heard(state.last_report_at(), state.boots(), state.is_unreachable());
     }
 
     fn recount_calls(&mut self) {
@@ -615,7 +622,7 @@ impl Cell {
             sequence: self.state.sequence(),
             extensions: self.extensions.len(),
             trunks: self.trunks.len(),
-            trunks_by_state: self.count.trunks_by_state(),
+
             calls: self.state.calls().len(),
             unreachable: self.state.is_unreachable(),
             booted_at: self.state.booted_at(),

@@ -28,8 +28,7 @@ pub struct DeviceStatus {
     pub extensions: usize,
     /// How many trunks are known.
     pub trunks: usize,
-    /// Its trunks by state (index: [`switchroom_domain::view::TrunkState`] as number).
-    pub trunks_by_state: [i64; 5],
+
     /// How many calls are live.
     pub calls: usize,
     /// It has stopped to answer.
