@@ -583,8 +583,6 @@ impl Services {
         dismissed.context("a supervisor is gone")?;
         let removed = id.clone();
         self.store.run(move |connection| device_store::remove(connection, &removed)).await?;
-        // After its last events were committed.
-        self.metrics.forget_device(id.as_str());
         Ok(true)
     }
 

@@ -354,7 +354,6 @@ pub(super) async fn remove(
     let id = input::device_id(&path)?;
     state.services.remove_device(&id).await?;
     // Its last events were committed while it was removed, and may have begun its series anew.
-    state.services.metrics.forget_device(id.as_str());
     tracing::info!(device.id = %device.settings.id, "a device was removed");
     Ok(HttpResponse::NoContent().finish())
 }

@@ -40,27 +40,27 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
     let (metrics, census) = (&state.services.metrics, &state.services.census);
     let (devices, vitals) = (state.services.registry.all(), census.vitals());
     let mut by_site: BTreeMap<String, i64> = BTreeMap::new();
+    let mut all = Vec::with_capacity(devices.len());
     for device in &devices {
         let settings = &device.settings;
-        let (waiting, is_silent) = (device.handle.commands_waiting(), device.handle.is_silent());
-        metrics.commands(settings.id.as_str(), waiting, is_silent);
-        let login = device.login().map(|login| login.state == LoginState::LoggedIn);
-        metrics.login(settings.id.as_str(), login);
         let in_queues = by_site.entry(settings.site.clone()).or_default();
-        // One whose cell is being rebuilt keeps what it had.
+        // Of one whose cell is being rebuilt nothing is known for a moment.
         let Some(vitals) = vitals.get(&settings.id) else { continue };
         *in_queues += vitals.waiting();
-        let told = device.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (model, firmware) = (told.model.unwrap_or_default(), told.firmware.unwrap_or_default());
-        let is = DeviceGauges {
+        all.push(DeviceGauges {
+            id: settings.id.to_string(),
             up: vitals.is_up(),
             last_report: vitals.last_report_at().map(|time| time.0 as f64 / 1000.0),
             boots: vitals.boots(),
-            clock_skew: device.clock_offset().map(|seconds| seconds as f64),
+            clock_skew: device.clock_offset(),
             trunks: vitals.trunks(),
-            info: [&settings.site, settings.dialect.as_str(), &model, &firmware],
-        };
-        metrics.device(settings.id.as_str(), &is);
+            site: settings.site.clone(),
+            dialect: settings.dialect.as_str(),
+            facts: device.info.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            commands_waiting: device.handle.commands_waiting(),
+            is_silent: device.handle.is_silent(),
+            logged_in: device.login().map(|login| login.state == LoginState::LoggedIn),
+        });
     }
     metrics.waiting(&by_site);
     let depth: usize = devices.iter().map(|device| device.handle.depth()).sum();
@@ -79,7 +79,7 @@ pub(super) async fn metrics(state: web::Data<State>, request: HttpRequest) -> Re
     }
     let standing = state.services.forwarding.known().map(|known| known.standing()).unwrap_or_default();
     metrics.forwarding(standing.pending, standing.lag(now));
-    let text = metrics.scrape(census)?;
+    let text = metrics.scrape(census, &all)?;
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))
 }
 

@@ -8,7 +8,10 @@ use prometheus::{
     Registry,
 };
 
-use super::declare::{Entry, Metric, Series, metrics};
+use super::declare::{ByDevice, Entry, Metric, Series, metrics};
+
+type DeviceGauge = ByDevice<false>;
+type DeviceCounter = ByDevice<true>;
 
 /// Processing times; 5 s stays an edge, it is the devices' own deadline.
 pub(super) const PROCESSING: &[f64] =
@@ -46,24 +49,24 @@ metrics! {
     section "Devices";
     /// Whether a device is heard of.
     /// 1 once it was; 0 before, and while it does not answer. Use the time of its last report to see a silence.
-    device_up: GaugeVec = "switchroom_device_up" ["device"] EachDevice(1);
+    device_up: DeviceGauge = "switchroom_device_up" ["device"] EachDevice(1);
     /// When a device's last report came.
     /// Absent before the first.
-    device_last_report: GaugeVec = "switchroom_device_last_report_timestamp_seconds" ["device"] EachDevice(1);
+    device_last_report: DeviceGauge = "switchroom_device_last_report_timestamp_seconds" ["device"] EachDevice(1);
     /// Always 1; where a device stands, and what it says it is.
     /// `model` and `firmware` are empty until it was asked.
-    device_info: IntGaugeVec = "switchroom_device_info" ["device", "site", "dialect", "model", "firmware"] EachDevice(1);
+    device_info: DeviceGauge = "switchroom_device_info" ["device", "site", "dialect", "model", "firmware"] EachDevice(1);
     /// Starts that a device reported.
-    device_boots: IntCounterVec = "switchroom_device_boots_total" ["device"] EachDevice(1);
+    device_boots: DeviceCounter = "switchroom_device_boots_total" ["device"] EachDevice(1);
     /// How far a device's clock is ahead of ours.
     /// Negative: it is behind. Learned from signed reports; absent for devices that do not sign.
-    clock_skew: GaugeVec = "switchroom_device_clock_skew_seconds" ["device"] EachDevice(1);
+    clock_skew: DeviceGauge = "switchroom_device_clock_skew_seconds" ["device"] EachDevice(1);
     /// Trunks of a device by state.
     /// `ready`, `active`, `unwired`, `offline`, `unknown`. Absent for a device of which no trunk is known.
-    device_trunks: IntGaugeVec = "switchroom_device_trunks" ["device", "state"] EachDevice(5);
+    device_trunks: DeviceGauge = "switchroom_device_trunks" ["device", "state"] EachDevice(5);
     /// Whether a device that wants a login is logged in to.
     /// Absent for all devices that are not meant to be ([devices.md](devices.md#logging-in-to-a-yeastar)).
-    logged_in: IntGaugeVec = "switchroom_device_logged_in" ["device"] EachDevice(1);
+    logged_in: DeviceGauge = "switchroom_device_logged_in" ["device"] EachDevice(1);
     /// Extensions by state.
     /// `idle`, `ringing`, `busy`, `offline`, `unknown`.
     extensions: IntGaugeVec = "switchroom_extensions" ["state"] Fixed(5);
@@ -115,10 +118,10 @@ metrics! {
 
     section "Commands";
     /// Commands that wait for their turn.
-    command_depth: IntGaugeVec = "switchroom_command_queue_depth" ["device"] EachDevice(1);
+    command_depth: DeviceGauge = "switchroom_command_queue_depth" ["device"] EachDevice(1);
     /// Whether a device is asked nothing more because it was silent.
     /// 1 while its breaker is open: new commands are refused at once, and it is asked now and then until it answers.
-    breaker: IntGaugeVec = "switchroom_command_breaker_open" ["device"] EachDevice(1);
+    breaker: DeviceGauge = "switchroom_command_breaker_open" ["device"] EachDevice(1);
     /// From a command's acceptance until it went to the device.
     command_queue: HistogramVec = "switchroom_command_queue_seconds" ["command", "outcome"] Fixed(150), PROCESSING;
     /// From when a command went to the device until its outcome was known.

@@ -4,10 +4,10 @@
 //! cells keep as they change ([`switchroom_actors::census`]). Labels are few and bounded: what a device calls
 //! its report is only used as a label when it is a known name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{Encoder, IntGaugeVec, Registry, TextEncoder};
@@ -17,6 +17,8 @@ use switchroom_domain::command::Command;
 use switchroom_domain::event::{Event, EventKind};
 use switchroom_domain::outcome::Outcome;
 use switchroom_domain::view::{Basis, Direction};
+
+use crate::devices::DeviceFacts;
 
 mod declare;
 mod list;
@@ -37,8 +39,6 @@ pub struct Metrics {
     registry: Registry,
     list: List,
     per_device: bool,
-    /// The labels with which each device's `device_info` stands.
-    told: Mutex<HashMap<String, [String; 5]>>,
 }
 
 impl Deref for Metrics {
@@ -50,8 +50,10 @@ impl Deref for Metrics {
 }
 
 /// How a device is, as a scrape tells it.
-#[derive(Debug, Clone, Copy)]
-pub struct DeviceGauges<'a> {
+#[derive(Debug, Clone)]
+pub struct DeviceGauges {
+    /// Its id.
+    pub id: String,
     /// It was heard of, and answers.
     pub up: bool,
     /// When its last report came, in seconds.
@@ -59,11 +61,21 @@ pub struct DeviceGauges<'a> {
     /// How often it was reported to have started.
     pub boots: u64,
     /// How far its clock is ahead, in seconds.
-    pub clock_skew: Option<f64>,
+    pub clock_skew: Option<i64>,
     /// Its trunks, by state.
     pub trunks: [i64; 5],
-    /// Its site, dialect, model and firmware.
-    pub info: [&'a str; 4],
+    /// Its site.
+    pub site: String,
+    /// Its dialect.
+    pub dialect: &'static str,
+    /// What it says it is.
+    pub facts: DeviceFacts,
+    /// Commands that wait for their turn.
+    pub commands_waiting: usize,
+    /// It is asked nothing more because it was silent.
+    pub is_silent: bool,
+    /// Whether it is logged in to; none: it is not meant to be.
+    pub logged_in: Option<bool>,
 }
 
 impl Metrics {
@@ -74,7 +86,7 @@ impl Metrics {
     pub fn new(per_device: bool) -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
         let list = List::register(&registry)?;
-        let metrics = Self { registry, list, per_device, told: Mutex::default() };
+        let metrics = Self { registry, list, per_device };
         let revision = option_env!("SWITCHROOM_REVISION").unwrap_or("unknown");
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         metrics.begin_at_zero();
@@ -224,14 +236,6 @@ impl Metrics {
         self.command_duration.with_label_values(&[command, outcome]).observe(took.as_secs_f64());
     }
 
-    /// How many commands wait for a device, and whether it is asked nothing more; called at the scrape.
-    pub fn commands(&self, device: &str, waiting: usize, is_silent: bool) {
-        if self.per_device {
-            self.command_depth.with_label_values(&[device]).set(i64::try_from(waiting).unwrap_or(i64::MAX));
-            self.breaker.with_label_values(&[device]).set(is_silent.into());
-        }
-    }
-
     /// A report's events were published this long after its last byte.
     pub fn published(&self, dialect: &str, after: Duration) {
         if dialect == INTERNAL {
@@ -273,12 +277,6 @@ impl Metrics {
             EventKind::GapRepaired => {
                 self.gaps.with_label_values(&[data.reason.as_deref().unwrap_or("other"), "repaired"]).inc();
             }
-            EventKind::DeviceWentUp if self.per_device => {
-                self.device_up.with_label_values(&[event.device.as_str()]).set(1.0);
-            }
-            EventKind::DeviceWentDown if self.per_device => {
-                self.device_up.with_label_values(&[event.device.as_str()]).set(0.0);
-            }
             _ => {}
         }
     }
@@ -286,74 +284,6 @@ impl Metrics {
     /// A record was committed.
     pub fn on_cdr(&self, kind: &str) {
         self.cdrs.with_label_values(&[known_cdr(kind)]).inc();
-    }
-
-    /// How a device is; called at the scrape.
-    pub fn device(&self, device: &str, is: &DeviceGauges<'_>) {
-        if !self.per_device {
-            return;
-        }
-        self.device_up.with_label_values(&[device]).set(f64::from(u8::from(is.up)));
-        if let Some(seconds) = is.last_report {
-            self.device_last_report.with_label_values(&[device]).set(seconds);
-        }
-        let boots = self.device_boots.with_label_values(&[device]);
-        boots.inc_by(is.boots.saturating_sub(boots.get()));
-        if let Some(seconds) = is.clock_skew {
-            self.clock_skew.with_label_values(&[device]).set(seconds);
-        }
-        if is.trunks.iter().any(|count| *count > 0) {
-            for (state, count) in TRUNK_STATES.iter().zip(is.trunks) {
-                self.device_trunks.with_label_values(&[device, state]).set(count);
-            }
-        }
-        let [site, dialect, model, firmware] = is.info;
-        let info = [device, site, dialect, model, firmware];
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = told.get(device);
-        if before.is_none_or(|before| before.iter().map(String::as_str).ne(info)) {
-            if let Some(before) = before {
-                let before: Vec<&str> = before.iter().map(String::as_str).collect();
-                // Absent only if it was never set.
-                let _ = self.device_info.remove_label_values(&before);
-            }
-            self.device_info.with_label_values(&info).set(1);
-            told.insert(device.to_owned(), info.map(str::to_owned));
-        }
-    }
-
-    /// Whether a device is logged in to, none if it is not meant to be; called at the scrape.
-    pub fn login(&self, device: &str, is_logged_in: Option<bool>) {
-        match is_logged_in {
-            Some(yes) if self.per_device => self.logged_in.with_label_values(&[device]).set(yes.into()),
-            // Absent with all devices that are not.
-            _ => drop(self.logged_in.remove_label_values(&[device])),
-        }
-    }
-
-    /// A device was removed: its series end.
-    pub fn forget_device(&self, device: &str) {
-        // Absent when it was never heard of.
-        let _ = self.device_up.remove_label_values(&[device]);
-        let _ = self.device_last_report.remove_label_values(&[device]);
-        let _ = self.command_depth.remove_label_values(&[device]);
-        let _ = self.breaker.remove_label_values(&[device]);
-        let _ = self.logged_in.remove_label_values(&[device]);
-        let _ = self.device_boots.remove_label_values(&[device]);
-        let _ = self.clock_skew.remove_label_values(&[device]);
-        for state in TRUNK_STATES {
-            let _ = self.device_trunks.remove_label_values(&[device, state]);
-        }
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(device);
-        if let Some(told) = told {
-            let _ = self.device_info.remove_label_values(&told.each_ref().map(String::as_str));
-        }
-    }
-
-    /// Are there series by device?
-    #[must_use]
-    pub fn per_device(&self) -> bool {
-        self.per_device
     }
 
     /// Callers that wait, by site; sites that are not named have gone.
@@ -367,11 +297,41 @@ impl Metrics {
         }
     }
 
-    /// The text format, with gauges read from the census.
+    /// Writes the series of each device.
+    fn write_devices(&self, text: &mut String, devices: &[DeviceGauges]) {
+        type One<'a, const N: usize> = &'a mut dyn FnMut([&str; N], f64);
+        let all = devices;
+        self.device_up.write(text, all, |d, one: One<'_, 1>| one([&d.id], f64::from(u8::from(d.up))));
+        self.device_last_report.write(text, all, |d, one: One<'_, 1>| {
+            d.last_report.into_iter().for_each(|seconds| one([&d.id], seconds));
+        });
+        self.device_info.write(text, all, |d, one: One<'_, 5>| {
+            let (model, firmware) = (d.facts.model.as_deref(), d.facts.firmware.as_deref());
+            one([&d.id, &d.site, d.dialect, model.unwrap_or_default(), firmware.unwrap_or_default()], 1.0);
+        });
+        self.device_boots.write(text, all, |d, one: One<'_, 1>| one([&d.id], d.boots as f64));
+        self.clock_skew.write(text, all, |d, one: One<'_, 1>| {
+            d.clock_skew.into_iter().for_each(|seconds| one([&d.id], seconds as f64));
+        });
+        self.device_trunks.write(text, all, |d, one: One<'_, 2>| {
+            if d.trunks.iter().any(|count| *count > 0) {
+                for (state, count) in TRUNK_STATES.iter().zip(d.trunks) {
+                    one([&d.id, state], count as f64);
+                }
+            }
+        });
+        self.logged_in.write(text, all, |d, one: One<'_, 1>| {
+            d.logged_in.into_iter().for_each(|yes| one([&d.id], f64::from(u8::from(yes))));
+        });
+        self.command_depth.write(text, all, |d, one: One<'_, 1>| one([&d.id], d.commands_waiting as f64));
+        self.breaker.write(text, all, |d, one: One<'_, 1>| one([&d.id], f64::from(u8::from(d.is_silent))));
+    }
+
+    /// The text format, with gauges read from the census, and those of each device.
     ///
     /// # Errors
     /// When a metric cannot be encoded.
-    pub fn scrape(&self, census: &Census) -> Result<String, prometheus::Error> {
+    pub fn scrape(&self, census: &Census, devices: &[DeviceGauges]) -> Result<String, prometheus::Error> {
         let set = |gauge: &IntGaugeVec, names: &[&str], counts: &[std::sync::atomic::AtomicI64]| {
             for (name, count) in names.iter().zip(counts) {
                 gauge.with_label_values(&[name]).set(count.load(Relaxed));
@@ -393,7 +353,11 @@ impl Metrics {
         process::read(self);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+        let mut text = String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))?;
+        if self.per_device && !devices.is_empty() {
+            self.write_devices(&mut text, devices);
+        }
+        Ok(text)
     }
 }
 
@@ -510,7 +474,7 @@ mod tests {
     #[test]
     fn every_metric_is_there_from_the_start() {
         let metrics = Metrics::new(true).expect("no two metrics of one name");
-        let text = metrics.scrape(&Census::default()).expect("it encodes");
+        let text = metrics.scrape(&Census::default(), &[]).expect("it encodes");
 
         for entry in METRICS.iter().flat_map(|(_, entries)| entries.iter()) {
             let is_fixed = matches!(entry.series, Series::Fixed(_) | Series::EachSite(_));
@@ -520,33 +484,35 @@ mod tests {
         }
     }
 
+    fn office() -> DeviceGauges {
+        DeviceGauges {
+            id: "office".to_owned(),
+            up: true,
+            last_report: Some(1.5),
+            boots: 1,
+            clock_skew: Some(0),
+            trunks: [1; 5],
+            site: "no\"rth".to_owned(),
+            dialect: "om",
+            facts: DeviceFacts { model: Some("OM20".to_owned()), firmware: None },
+            commands_waiting: 2,
+            is_silent: true,
+            logged_in: Some(true),
+        }
+    }
+
     #[test]
     fn there_are_no_more_series_than_is_said() {
         let metrics = Metrics::new(true).expect("no two metrics of one name");
-        let info = ["site", "om", "OM20", "Rev 2.1.5.111"];
-        let gauges = DeviceGauges {
-            up: true,
-            last_report: Some(1.0),
-            boots: 1,
-            clock_skew: Some(0.0),
-            trunks: [1; 5],
-            info,
-        };
-        let count = |metrics: &Metrics| {
-            let text = metrics.scrape(&Census::default()).expect("it encodes");
+        let count = |metrics: &Metrics, devices: &[DeviceGauges]| {
+            let text = metrics.scrape(&Census::default(), devices).expect("it encodes");
             text.lines().filter(|line| !line.starts_with('#')).count()
         };
-        let before = count(&metrics);
-        metrics.device("one", &gauges);
-        metrics.commands("one", 1, true);
-        metrics.login("one", Some(true));
+        let before = count(&metrics, &[]);
         metrics.webhook("wh", 1, 1.0);
         metrics.target("tg", 1, 1.0, 0);
         let by = manual::most(1, 1, 1, 1) - manual::most(0, 1, 0, 0);
-        assert_eq!(count(&metrics) - before, by);
-        // What it says of itself changes: the series is another, not one more.
-        metrics.device("one", &DeviceGauges { info: ["site", "om", "OM50", ""], ..gauges });
-        assert_eq!(count(&metrics) - before, by);
+        assert_eq!(count(&metrics, &[office()]) - before, by);
         for kind in REPORTS.iter().chain(&["other"]) {
             for dialect in ["om", "yeastar", "zycoo", "unknown"] {
                 for outcome in Outcome::ALL {
@@ -559,41 +525,43 @@ mod tests {
                 metrics.command_settled(command, outcome, Duration::ZERO, Duration::ZERO);
             }
         }
-        assert!(count(&metrics) <= manual::most(1, 1, 1, 1), "{} series", count(&metrics));
-        metrics.forget_device("one");
+        let all = count(&metrics, &[office()]);
+        assert!(all <= manual::most(1, 1, 1, 1), "{all} series");
         metrics.forget_webhook("wh");
         metrics.forget_target("tg");
-        let text = metrics.scrape(&Census::default()).expect("it encodes");
-        assert!(
-            !text.contains("device=\"one\"") && !text.contains("\"wh\"") && !text.contains("\"tg\""),
-            "{text}"
-        );
+        let text = metrics.scrape(&Census::default(), &[]).expect("it encodes");
+        assert!(!text.contains("\"wh\"") && !text.contains("\"tg\""), "{text}");
     }
 
     #[test]
-    fn a_login_has_a_series_by_device_while_there_is_one() {
-        let series = |metrics: &Metrics| {
-            let text = metrics.scrape(&Census::default()).expect("it encodes");
-            text.lines().find(|line| line.starts_with("switchroom_device_logged_in")).map(str::to_owned)
-        };
+    fn a_device_has_its_series_while_it_is_there() {
         let metrics = Metrics::new(true).expect("no two metrics of one name");
-        metrics.login("office", Some(true));
-        assert_eq!(series(&metrics).as_deref(), Some("switchroom_device_logged_in{device=\"office\"} 1"));
-        metrics.login("office", None);
-        assert_eq!(series(&metrics), None);
-        metrics.login("office", Some(false));
-        metrics.forget_device("office");
-        assert_eq!(series(&metrics), None);
+        let text = metrics.scrape(&Census::default(), &[office()]).expect("it encodes");
+        for line in [
+            r#"switchroom_device_up{device="office"} 1"#,
+            r#"switchroom_device_last_report_timestamp_seconds{device="office"} 1.5"#,
+            r#"switchroom_device_info{device="office",site="no\"rth",dialect="om",model="OM20",firmware=""} 1"#,
+            r#"switchroom_device_trunks{device="office",state="active"} 1"#,
+            r#"switchroom_device_logged_in{device="office"} 1"#,
+            r#"switchroom_command_queue_depth{device="office"} 2"#,
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is missing:\n{text}");
+        }
+        let nothing = DeviceGauges { last_report: None, logged_in: None, trunks: [0; 5], ..office() };
+        let text = metrics.scrape(&Census::default(), &[nothing]).expect("it encodes");
+        for name in ["last_report", "logged_in", "trunks"] {
+            assert!(!text.contains(&format!("\nswitchroom_device_{name}")), "{name}:\n{text}");
+        }
         let metrics = Metrics::new(false).expect("no two metrics of one name");
-        metrics.login("office", Some(true));
-        assert_eq!(series(&metrics), None, "not by device");
+        let text = metrics.scrape(&Census::default(), &[office()]).expect("it encodes");
+        assert!(!text.contains("office"), "not by device: {text}");
     }
 
     #[test]
     fn what_a_stranger_writes_is_no_label() {
         let metrics = Metrics::new(true).expect("no two metrics of one name");
         metrics.report("om", "evil\"} 1\n", Outcome::Accepted);
-        let text = metrics.scrape(&Census::default()).expect("it encodes");
+        let text = metrics.scrape(&Census::default(), &[]).expect("it encodes");
         assert!(text.contains(r#"switchroom_reports_total{dialect="om",kind="other",outcome="accepted"} 1"#));
     }
 }

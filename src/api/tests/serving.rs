@@ -125,7 +125,7 @@ async fn prometheus_finds_the_devices_and_no_fault_with_the_metrics() {
         assert_eq!(said, Ok(String::new()), "{path}");
     }
     let text = service.get("/metrics").await.text;
-    let info = r#"switchroom_device_info{device="om",dialect="om",firmware="",model="",site="north"} 1"#;
+    let info = r#"switchroom_device_info{device="om",site="north",dialect="om",model="",firmware=""} 1"#;
     assert!(text.contains(info), "{text}");
     service.app.stop().await;
 }

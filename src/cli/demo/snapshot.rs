@@ -122,7 +122,7 @@ impl Snapshot {
 
     fn take_metrics(&mut self, demo: &Demo) {
         let services = &demo.app.services;
-        let text = services.metrics.scrape(&services.census).unwrap_or_default();
+        let text = services.metrics.scrape(&services.census, &[]).unwrap_or_default();
         self.reports = samples(&text, "switchroom_reports_total").map(|(_, value)| value).sum();
         self.latency = latency(&text);
         let now = Counts { at: Instant::now(), reports: self.reports, events: services.store.hub().latest() };
