@@ -63,6 +63,11 @@ def top(expr):
     return [(f"topk(10, {expr})", "{{device}}")]
 
 
+def no_site(expr):
+    """By site, those without one under a name."""
+    return f'label_replace({expr}, "site", "no site", "site", "")'
+
+
 def increase(metric, over=RANGE):
     return f"sum(increase({metric}[{over}]))"
 
@@ -99,7 +104,8 @@ BOOTS = here(f"increase(switchroom_device_boots_total[{RANGE}])")
 SKEW = "switchroom_device_clock_skew_seconds"
 AWAY = here('switchroom_device_trunks{state=~"offline|unwired"}')
 EACH_AWAY = f"sum by (device) (max by (device, state) {AWAY})"
-UP_AT_SITES = 'switchroom_device_up * on (instance, device) group_left (site) switchroom_device_info{site=~"$site"}'
+INFO = 'switchroom_device_info{site=~"$site"}'
+INFO_IF_UP = f"{INFO} * on (instance, device) group_left max by (instance, device) (switchroom_device_up)"
 
 fleet = Dashboard(
     FLEET,
@@ -127,7 +133,7 @@ fleet = Dashboard(
                     "Every device at these sites; its id leads to its own dashboard. Good: up, a young last report, no boot, no trunk away, no open breaker. Model and firmware are empty until the device was asked.",
                     ["device", "site", "dialect", "model", "firmware"],
                     [
-                        ("", 'max by (device, site, dialect, model, firmware) (switchroom_device_info{site=~"$site"})', {}),
+                        ("", f"max by (device, site, dialect, model, firmware) ({INFO})", {}),
                         ("Up", f"max by (device) {UP}", {"mappings": UP_DOWN, "custom__cellOptions": TEXT, "thresholds": high(1, 1)}),
                         ("Last report", EACH_AGE, {"unit": "s", "custom__cellOptions": TEXT, "thresholds": low(1800, 7200)}),
                         ("Boots", f"max by (device) {BOOTS}", {"decimals": 0, "custom__cellOptions": TEXT, "thresholds": low(1, 5)}),
@@ -152,8 +158,8 @@ fleet = Dashboard(
                 lines("Logins to Yeastars", "Devices that are logged in to, of those that are meant to be. The two should be equal. No data where none is meant to be.", "short", [(f"count({here('switchroom_device_logged_in')})", "wanted"), (f"sum({here('switchroom_device_logged_in')})", "logged in")]),
             ],
             [
-                table("Firmware", "How many devices have which firmware. One row for each model is good; empty means not asked yet.", ["dialect", "model", "firmware"], [("Devices", 'count by (dialect, model, firmware) (switchroom_device_info{site=~"$site"})', {})], sort={"desc": True, "displayName": "Devices"}, height=8),
-                table("Sites", "How many devices stand where, and how many of them are up. The two should be equal.", ["site"], [("Devices", f"count by (site) ({UP_AT_SITES})", {}), ("Up", f"sum by (site) ({UP_AT_SITES})", {})], by="site", height=8),
+                table("Firmware", "How many devices have which firmware. One row for each model is good; empty means not asked yet.", ["dialect", "model", "firmware"], [("Devices", f"count by (dialect, model, firmware) ({INFO})", {})], sort={"desc": True, "displayName": "Devices"}, height=8),
+                table("Sites", "How many devices stand where, and how many of them are up. The two should be equal.", ["site"], [("Devices", no_site(f"count by (site) ({INFO})"), {}), ("Up", no_site(f"sum by (site) ({INFO_IF_UP})"), {})], by="site", height=8),
             ],
         ),
         (
@@ -177,6 +183,7 @@ device = Dashboard(
         (
             "The device",
             [
+                stat("What it is", "Its site and dialect, and the model and firmware that it says it has.", "short", [(f"switchroom_device_info{MINE}", "{{site}} {{dialect}} {{model}} {{firmware}}")], text="name", width=6),
                 stat("Up", "Whether the device is heard of.", "short", f"max(switchroom_device_up{MINE})", high(1, 1), mappings=UP_DOWN),
                 stat("Last report", "How long ago its last report came. Minutes are good by day.", "s", f"min(time() - switchroom_device_last_report_timestamp_seconds{MINE})", low(1800, 7200)),
                 stat("Boots", "Starts that it reported in the time that is shown. None is good, but for maintenance.", "short", f"max(increase(switchroom_device_boots_total{MINE}[{RANGE}]))", low(1, 3), decimals=0),
@@ -184,7 +191,6 @@ device = Dashboard(
                 stat("Logged in", "Whether it is logged in to. No data for a device that is not meant to be: only Yeastars are.", "short", f"max(switchroom_device_logged_in{MINE})", high(1, 1), mappings=YES_NO),
                 stat("Breaker open", "Whether it is asked nothing because it was silent. `no` is good.", "short", f"max(switchroom_command_breaker_open{MINE})", none_is_good(), mappings=YES_NO, to=COMMANDS),
                 stat("Waiting commands", "Commands that wait for their turn. A few are good; many mean that it is slow or silent.", "short", f"max(switchroom_command_queue_depth{MINE})", low(10, 100), to=COMMANDS),
-                stat("What it is", "Its site and dialect, and the model and firmware that it says it has.", "short", [(f"switchroom_device_info{MINE}", "{{site}} {{dialect}} {{model}} {{firmware}}")], text="name"),
             ],
         ),
         (
@@ -256,7 +262,7 @@ calls = Dashboard(
                 stat("Average wait", "Mean wait in queues in the time that is shown. Below 20 s is good. No data without callers.", "s", mean("switchroom_queue_wait_seconds", RANGE), low(20, 60)),
             ],
             [
-                lines("Waiting callers by site", "Callers that wait in queues, by site; devices without one are together under `no site`. Few, and none for long, is good.", "short", [('label_replace(sum by (site) (switchroom_queue_waiting{site=~"$site"}), "site", "no site", "site", "")', "{{site}}")], stack=True),
+                lines("Waiting callers by site", "Callers that wait in queues, by site; devices without one are together under `no site`. Few, and none for long, is good.", "short", [(no_site('sum by (site) (switchroom_queue_waiting{site=~"$site"})'), "{{site}}")], stack=True),
                 lines("Service level over time", "Callers that were answered within 20 s, of all that were answered or gave up. Above 80 % is good. Gaps without callers.", "percentunit", [(share(IN_TIME, WAITED, NOW), "within 20 s")], high(0.6, 0.8), max=1),
                 lines("Left the queue by outcome", "Callers a second that left a queue, by how. `abandoned` should be few.", "cps", [(rate("switchroom_queue_wait_seconds_count", "outcome"), "{{outcome}}")], stack=True),
             ],
