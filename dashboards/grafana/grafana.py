@@ -159,6 +159,8 @@ def targets(queries, **more):
 
 
 def panel(kind, title, about, unit, queries, options, *, good=None, to=(), width=None, height, min=0, more=None, **field):
+    if not about:
+        raise ValueError(f"{title}: say what it shows and what is good")
     defaults = {"unit": unit, **field}
     if min is not None:
         defaults["min"] = min
