@@ -131,20 +131,20 @@ fn to_json(value: &impl Serialize) -> Result<String, StorageError> {
         .map_err(|error| StorageError::Corrupt(format!("cannot be written as JSON: {error}")))
 }
 
-/// Writes rows, and that the tables now hold everything of the log up to this report.
+/// Writes rows, and that the tables now hold everything of the log up to this report. One by one, for when that failed
+/// because of a value: what can never be written then keeps nothing else from the disk, and stays in the log.
 ///
 /// # Errors
 /// When the database refuses it.
 pub fn put<'a>(
     transaction: &Transaction<'_>,
-    rows: impl Iterator<Item = &'a Row> + Clone,
+    rows: impl Iterator<Item = &'a Row>,
     reach: i64,
+    one_by_one: bool,
 ) -> Result<(), StorageError> {
-    if let Err(error) = transaction.part(|transaction| write_all(transaction, rows.clone()))? {
-        if !error.is_of_value() {
-            return Err(error);
-        }
-        // One that can never be written keeps nothing else from the disk; it stays in the log.
+    if !one_by_one {
+        write_all(transaction, rows)?;
+    } else {
         for row in rows {
             if let Err(error) =
                 transaction.part(|transaction| write_all(transaction, std::iter::once(row)))?
@@ -197,8 +197,14 @@ pub fn catch_up(connection: &mut Connection) -> Result<(), StorageError> {
 }
 
 fn put_at_once(connection: &mut Connection, rows: &[Row], reach: i64) -> Result<(), StorageError> {
-    let transaction = connection.transaction()?;
-    put(&transaction, rows.iter(), reach)?;
-    transaction.commit()?;
-    Ok(())
+    let write = |connection: &mut Connection, one_by_one: bool| -> Result<(), StorageError> {
+        let transaction = connection.transaction()?;
+        put(&transaction, rows.iter(), reach, one_by_one)?;
+        transaction.commit()?;
+        Ok(())
+    };
+    match write(connection, false) {
+        Err(error) if error.is_of_value() => write(connection, true),
+        written => written,
+    }
 }

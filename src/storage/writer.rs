@@ -211,6 +211,7 @@ impl DatabaseStore {
             location: location.clone(),
             in_doubt: None,
             gave_up: false,
+            one_by_one: false,
             looked_at: Instant::now(),
             place,
             rows: VecDeque::new(),
@@ -434,6 +435,8 @@ struct Writer {
     in_doubt: Option<(String, Written)>,
     /// Something could not be committed before the end. What follows it would leave a hole where it was.
     gave_up: bool,
+    /// A value could not be written with the last rows: each of them is written for itself.
+    one_by_one: bool,
     /// When it was last looked whether the server is there.
     looked_at: Instant,
     place: Place,
@@ -620,6 +623,7 @@ impl Writer {
         let after = loop {
             match self.try_commit(&mut batch, rows) {
                 Ok(after) => break after,
+                Err(error) if error.is_of_value() && !self.one_by_one => self.one_by_one = true,
                 Err(error) => {
                     let is_late = {
                         let queue = lock(&self.shared.queue);
@@ -644,6 +648,7 @@ impl Writer {
             health.error = None;
         }
         drop(health);
+        self.one_by_one = false;
         self.metrics.store_commit_seconds.observe(began.elapsed().as_secs_f64());
         for published in &after.events {
             self.metrics.on_event(&published.sealed.event);
@@ -695,7 +700,8 @@ impl Writer {
             // Even with nothing to write it is noted from time to time, or the next start would look through all of
             // the log.
             if settled > 0 || reach - self.reach > FAR {
-                tables::put(&transaction, self.rows.iter().take(settled).map(|(_, row)| row), reach)?;
+                let rows = self.rows.iter().take(settled).map(|(_, row)| row);
+                tables::put(&transaction, rows, reach, self.one_by_one)?;
                 return Ok((new, reach));
             }
             Ok((new, self.reach))
