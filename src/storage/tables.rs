@@ -208,3 +208,26 @@ fn put_at_once(connection: &mut Connection, rows: &[Row], reach: i64) -> Result<
         written => written,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_can_never_be_written_keeps_no_other_from_its_table() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut connection = crate::storage::testing::open(folder.path());
+        let device = "INSERT INTO device (key, id, settings, created_at) VALUES (1, 'om', '{}', 0)";
+        connection.execute(device, params![]).expect("a device");
+        let call = |n: u8| Row::Call { id: [n; 16], device: 1, started_at: n.into(), body: "{}".to_owned() };
+        let (id, body) = ([9; 16], "no record".to_owned());
+        let bad = Row::Cdr { id, device: 1, wire_id: "9".to_owned(), fingerprint: 9, received_at: 9, body };
+        put_at_once(&mut connection, &[call(1), bad, call(2)], 7).expect("the others are written");
+        let count = |connection: &Connection, sql: &str| -> String {
+            connection.query_row(sql, [], |row| row.get(0)).expect("it is read")
+        };
+        assert_eq!(count(&connection, "SELECT CAST(count(*) AS TEXT) FROM call"), "2");
+        assert_eq!(count(&connection, "SELECT CAST(count(*) AS TEXT) FROM cdr"), "0");
+        assert_eq!(count(&connection, "SELECT value FROM meta WHERE key = 'tables_reach'"), "7");
+    }
+}

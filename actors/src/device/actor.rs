@@ -622,7 +622,6 @@ impl Cell {
             sequence: self.state.sequence(),
             extensions: self.extensions.len(),
             trunks: self.trunks.len(),
-
             calls: self.state.calls().len(),
             unreachable: self.state.is_unreachable(),
             booted_at: self.state.booted_at(),
